@@ -1,0 +1,1 @@
+"""Video instance segmentation: masks, classes and stable ids for every object in a video."""

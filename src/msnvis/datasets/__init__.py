@@ -1,0 +1,1 @@
+"""Datasets, label spaces, class maps and samplers."""

@@ -1,0 +1,1 @@
+"""Stage 3: joining forward and backward tracks, human-object association."""

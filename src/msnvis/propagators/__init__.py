@@ -1,0 +1,1 @@
+"""Stage 2: carrying masks from one frame to the next."""

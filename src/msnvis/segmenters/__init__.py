@@ -1,0 +1,1 @@
+"""Stage 1: instance segmentation of single frames, and the classifiers that re-label."""

@@ -1,0 +1,1 @@
+"""Stage 2: choosing the better of two masks."""

@@ -1,0 +1,1 @@
+"""Stage 2: association, new objects and the step from frame to frame."""

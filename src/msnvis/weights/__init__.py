@@ -1,0 +1,1 @@
+"""Shipped weights with a model card each; names to files and checksums."""
