@@ -30,6 +30,9 @@ class Segmenter(ABC):
             One `Detections` an image, best score first, masks of the image's size.
         """
 
+    def reset(self, frame: int = 0) -> None:  # noqa: B027 - most segmenters remember nothing
+        """Called before the first image of each video; `frame` is the index that this image has in the video."""
+
 
 segmenters: Registry[Segmenter] = Registry("segmenter")
 

@@ -15,6 +15,11 @@ class Classifier(ABC):
 
     classes: tuple[str, ...]
 
+    @property
+    def known(self) -> np.ndarray:
+        """``(C,)`` bool: the classes that it can name at all; columns of the others are always 0."""
+        return np.ones(len(self.classes), bool)
+
     @abstractmethod
     def classify(self, image: np.ndarray, detections: Detections) -> np.ndarray:
         """Probability of each class for each object.
@@ -32,5 +37,11 @@ classifiers: Registry[Classifier] = Registry("classifier")
 
 
 def create_classifier(name: str, **options: object) -> Classifier:
-    """Make a classifier by name; ``none`` leaves naming to the segmenter."""
+    """Make a classifier by name; ``none`` leaves naming to the segmenter.
+
+    Every classifier takes `labels`, the label space to answer in, and `device`.
+
+    >>> len(create_classifier("none", labels="coco").classes)
+    80
+    """
     return classifiers.create(name, **options)
