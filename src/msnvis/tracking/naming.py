@@ -1,0 +1,109 @@
+"""Classes by vote along a track: what the detector saw and what the classifier says (paper 4.1).
+
+Both kinds of votes are weighted means over the frames, the weight being the score times the object's linear
+size: a large, sure view says more than a small, doubtful one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from msnvis.structures import UNNAMED
+
+
+def vote_weight(score: float, area: int, size: tuple[int, int]) -> float:
+    """Weight of one view of an object: score times the root of the share of the frame that it covers."""
+    return float(score) * float(np.sqrt(area / (size[0] * size[1])))
+
+
+@dataclass
+class Votes:
+    """Votes gathered along a track; two tracks that turn out to be one object are added.
+
+    >>> seen = Votes.none(2)
+    >>> seen.add_detector(np.array([0.9, 0.1]), weight=3.0)
+    >>> seen.add_detector(np.array([0.1, 0.9]), weight=1.0)
+    >>> seen.detector.round(2).tolist()
+    [0.7, 0.3]
+    """
+
+    detector_sum: np.ndarray
+    classifier_sum: np.ndarray
+    detector_weight: float = 0.0
+    classifier_weight: float = 0.0
+
+    @classmethod
+    def none(cls, num_classes: int) -> Votes:
+        """No votes yet."""
+        return cls(np.zeros(num_classes), np.zeros(num_classes))
+
+    def add_detector(self, class_scores: np.ndarray, weight: float) -> None:
+        """Count the detector's ``(C,)`` class scores; a row of zeros says nothing and does not count."""
+        if class_scores.any():
+            self.detector_sum += weight * class_scores
+            self.detector_weight += weight
+
+    def add_classifier(self, probabilities: np.ndarray, weight: float) -> None:
+        """Count the classifier's ``(C,)`` probabilities; what they lack to 1 is "none of these"."""
+        self.classifier_sum += weight * probabilities
+        self.classifier_weight += weight
+
+    def __add__(self, other: Votes) -> Votes:
+        return Votes(
+            self.detector_sum + other.detector_sum,
+            self.classifier_sum + other.classifier_sum,
+            self.detector_weight + other.detector_weight,
+            self.classifier_weight + other.classifier_weight,
+        )
+
+    @property
+    def detector(self) -> np.ndarray:
+        """``(C,)`` mean of the detector's votes, zeros without any."""
+        return self.detector_sum / max(self.detector_weight, 1e-12)
+
+    @property
+    def classifier(self) -> np.ndarray:
+        """``(C,)`` mean of the classifier's votes, zeros without any."""
+        return self.classifier_sum / max(self.classifier_weight, 1e-12)
+
+
+def combine(votes: Votes, known: np.ndarray, classifier_weight: float = 0.5) -> np.ndarray:
+    """Evidence for each class from both kinds of votes.
+
+    A class that the classifier does not know (ImageNet has no person) keeps the detector's evidence. What the
+    detector gives to such classes, `claimed`, is taken from the classifier's, which was never offered that
+    answer; the rest is a convex combination::
+
+        evidence[c] = detector[c]                                                  c unknown to the classifier
+        evidence[c] = (1 - w) * detector[c] + w * (1 - claimed) * classifier[c]    c known to it
+
+    So a detector that says person firmly cannot be overruled, and one that knows no name leaves it to the
+    classifier.
+
+    Args:
+        votes: of one track.
+        known: ``(C,)`` bool, the classes that the classifier can name.
+        classifier_weight: `w`, 0..1.
+
+    Returns:
+        ``(C,)`` float32 in 0..1.
+    """
+    detector = votes.detector
+    if votes.classifier_weight == 0:
+        return detector.astype(np.float32)
+    claimed = min(float(detector[~known].sum()), 1.0)
+    mixed = (1 - classifier_weight) * detector + classifier_weight * (1 - claimed) * votes.classifier
+    return np.where(known, mixed, detector).astype(np.float32)
+
+
+def best_label(evidence: np.ndarray, min_evidence: float) -> int:
+    """Index of the strongest class, `UNNAMED` when even that has less than `min_evidence`.
+
+    >>> best_label(np.array([0.1, 0.6]), 0.2), best_label(np.array([0.1, 0.15]), 0.2)
+    (1, -1)
+    """
+    if evidence.size == 0 or evidence.max() < min_evidence or evidence.max() <= 0:
+        return UNNAMED
+    return int(evidence.argmax())
