@@ -1,0 +1,162 @@
+"""Decoding with PyAV, shared by video files and live addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from msnvis.errors import InputError
+from msnvis.io.source import FrameSource, check_pixels, fit, working_size
+
+#: Formats in which FFmpeg "plays" text files; what is not a video shall be called so.
+_TEXT_FORMATS = {"tty"}
+#: A step back of more than this many seconds is a new clock (joined recordings), not a disordered frame.
+_RESTART_SECONDS = 1.0
+
+
+def open_container(address: str | Path, name: str, timeout: float | None = None) -> av.container.InputContainer:
+    """Open a file or address; raises `InputError`. `timeout` in seconds, for connecting and for each read."""
+    options = {"rtsp_transport": "tcp"} if str(address).startswith("rtsp") else {}
+    try:
+        container = av.open(str(address), options=options, timeout=timeout, metadata_errors="replace")
+    except av.error.InvalidDataError as error:
+        raise InputError(
+            f"{name} is not a video that can be read: it is damaged, incomplete or of another kind"
+        ) from error
+    except av.error.FFmpegError as error:
+        raise InputError(f"{name} cannot be opened: {error.strerror or error}") from error
+    if container.format.name in _TEXT_FORMATS:
+        container.close()
+        raise InputError(f"{name} is a text file, not a video")
+    return container
+
+
+def video_stream(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
+    """The main video stream, with its decoder threaded; raises `InputError`."""
+    # A cover picture in a music file is a video stream too, but of one still picture.
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        raise InputError(f"{name} has no video stream, only {_stream_types(container)}")
+    stream = max(streams, key=lambda s: (bool(s.disposition & av.stream.Disposition.default), -s.index))
+    codec = stream.codec_context
+    if codec is None:
+        raise InputError(
+            f"{name} is coded with a codec that this FFmpeg cannot decode; convert it, "
+            f"for example: ffmpeg -i {name} -c:v libx264 converted.mp4"
+        )
+    check_pixels(name, (codec.height, codec.width))
+    codec.thread_type = "AUTO"
+    return stream
+
+
+def _stream_types(container: av.container.InputContainer) -> str:
+    return " and ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
+
+
+def decode(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, source: FrameSource
+) -> Iterator[av.VideoFrame]:
+    """All frames from where `container` stands, in order of presentation; damaged parts are left out with a warning."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+            frames = stream.decode(None) if packet is None else packet.decode()
+        except av.error.EOFError:
+            return
+        except av.error.InvalidDataError:
+            source.warn(f"{source.name} is damaged: some frames could not be decoded and are left out")
+            continue
+        except av.error.FFmpegError as error:
+            raise InputError(f"reading {source.name} failed: {error.strerror or error}") from error
+        yield from frames
+        if packet is None:
+            return
+
+
+class Clock:
+    """Turns timestamps as stored into seconds that strictly increase.
+
+    A missing timestamp is one frame after the one before; one that repeats or steps back a little, half a frame;
+    after a jump back of more than a second (joined recordings) the time goes on one frame later.
+    """
+
+    def __init__(self, origin: float, fps: float) -> None:
+        self._offset = -origin
+        self._step = 1.0 / fps
+        self._last: float | None = None
+
+    def tick(self, frame: av.VideoFrame) -> float:
+        """The time of the next frame in seconds."""
+        last = self._last
+        if frame.pts is None or frame.time_base is None:
+            time = 0.0 if last is None else last + self._step
+        else:
+            time = float(frame.pts * frame.time_base) + self._offset
+        if last is not None and time <= last:
+            if last - time > _RESTART_SECONDS:
+                self._offset += last + self._step - time
+                time = last + self._step
+            else:
+                time = last + self._step / 2
+        self._last = time
+        return time
+
+
+class Orientation:
+    """How stored frames are turned and mirrored to be upright: the display matrix, in quarter turns."""
+
+    def __init__(self, frame: av.VideoFrame) -> None:
+        self.transpose = self.mirror = self.flip = False
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return
+        # Stored point (x, y) is shown at (a*x + c*y, b*x + d*y).
+        a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5]
+        self.transpose = abs(int(b)) > abs(int(a))
+        self.mirror = bool((c if self.transpose else a) < 0)
+        self.flip = bool((b if self.transpose else d) < 0)
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise turn that makes the frames upright: 0, 90, 180 or 270 (before mirroring, if any)."""
+        if self.transpose:
+            return 90 if self.mirror else 270
+        return 180 if self.flip else 0
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        if self.transpose:
+            image = cv2.transpose(image)
+        if self.mirror or self.flip:
+            image = cv2.flip(image, -1 if self.mirror and self.flip else int(self.mirror))
+        return image
+
+
+class Upright:
+    """Makes upright RGB images of the working size out of decoded frames; sizes are those of the first frame."""
+
+    def __init__(self, source: FrameSource, first: av.VideoFrame, max_side: int | None) -> None:
+        self.orientation = Orientation(first)
+        self._source = source
+        self._stored = (first.height, first.width)
+        source.source_size = self._turned(self._stored)
+        source.size = working_size(source.source_size, max_side)
+        self._working = self._turned(source.size)
+
+    def _turned(self, size: tuple[int, int]) -> tuple[int, int]:
+        return size[::-1] if self.orientation.transpose else size
+
+    def image(self, frame: av.VideoFrame, number: int) -> np.ndarray:
+        """RGB uint8 ``(H, W, 3)``; `number` is for messages."""
+        source = self._source
+        if (frame.height, frame.width) != self._stored:
+            check_pixels(source.name, (frame.height, frame.width))
+            source.warn(
+                f"the frames of {source.name} change size: frame {number} is {frame.width}x{frame.height}, the first "
+                f"{self._stored[1]}x{self._stored[0]}; all are scaled to the size of the first"
+            )
+        return self.orientation.apply(fit(frame.to_ndarray(format="rgb24"), self._working))

@@ -1,0 +1,199 @@
+"""What every readable video is: frames in order, the range of them that was asked for, and their working size."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from msnvis.errors import InputError, OptionError
+
+#: Frames a second assumed where the input does not say (folders of frames, arrays).
+NOMINAL_FPS = 25.0
+#: Largest frame that is read, in pixels (16384 x 8192): a hostile header must not exhaust the memory.
+MAX_PIXELS = 2**27
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        index: 0, 1, 2... among the frames chosen by start, end and stride.
+        timestamp: seconds on the clock of a video player; strictly increasing.
+        image: RGB uint8 ``(H, W, 3)``, upright, at the working size.
+    """
+
+    index: int
+    timestamp: float
+    image: np.ndarray
+
+
+class FrameSource(ABC):
+    """A readable video; made by `msnvis.io.readers.open_source` or `source_from_frames`.
+
+    Attributes:
+        name: file stem, folder name or for example ``camera0``.
+        size: ``(height, width)`` of the upright frames at the working size; None until known.
+        source_size: ``(height, width)`` of the upright frames before `max_side`; None until known.
+        num_frames: frames that `frames` gives: an estimate at first, exact after a complete read, None when unknown.
+        fps: frames a second of the input (before the stride), or None where it has no clock.
+        live: a camera or an address: forward only, once.
+        warnings: sentences on what was wrong with the input but could be coped with; grows while reading.
+    """
+
+    def __init__(self, name: str, *, live: bool = False) -> None:
+        self.name = name
+        self.live = live
+        self.size: tuple[int, int] | None = None
+        self.source_size: tuple[int, int] | None = None
+        self.num_frames: int | None = None
+        self.fps: float | None = None
+        self.warnings: list[str] = []
+
+    @abstractmethod
+    def frames(self) -> Iterator[Frame]:
+        """The frames, first to last; holds one at a time. Raises `InputError` where reading fails for good."""
+
+    def frames_reversed(self) -> Iterator[Frame]:
+        """The same frames with the same indices and timestamps, last first, in bounded memory."""
+        raise InputError(f"{self.name} is live and can only be read forward; use the direction 'forward'")
+
+    def warn(self, text: str) -> None:
+        """Add `text` to `warnings`, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which frames are read: every `stride`-th one from `start` (inclusive) to `end` (exclusive).
+
+    Limits are frame numbers of the input (int) or seconds (float).
+
+    >>> [item for _, item in Window(start=2, end=7, stride=2).select(enumerate("abcdefgh"))]
+    ['c', 'e', 'g']
+    """
+
+    start: int | float | None = None
+    end: int | float | None = None
+    stride: int = 1
+
+    @classmethod
+    def parse(cls, start: int | float | str | None, end: int | float | str | None, stride: int) -> Window:
+        """From what a user wrote; raises `OptionError`."""
+        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+            raise OptionError(f"the stride must be a whole number from 1 on, not {stride!r}")
+        window = cls(parse_limit("start", start), parse_limit("end", end), stride)
+        if type(window.start) is type(window.end) and window.start is not None and window.start >= window.end:
+            raise OptionError(f"the start ({start}) must come before the end ({end})")
+        if window.end == 0:
+            raise OptionError("the end must come after the first frame; leave it out to read to the last frame")
+        return window
+
+    def is_before(self, number: int, time: float) -> bool:
+        """Whether frame `number` at `time` seconds comes before the start."""
+        return self.start is not None and (number if isinstance(self.start, int) else time) < self.start
+
+    def is_after(self, number: int, time: float) -> bool:
+        """Whether frame `number` at `time` seconds comes after the end."""
+        return self.end is not None and (number if isinstance(self.end, int) else time) >= self.end
+
+    def select(self, timed: Iterable[tuple[float, T]]) -> Iterator[tuple[float, T]]:
+        """The chosen ones of all ``(time, item)`` of an input; stops reading at the end."""
+        inside = 0
+        for number, (time, item) in enumerate(timed):
+            if self.is_after(number, time):
+                return
+            if self.is_before(number, time):
+                continue
+            if inside % self.stride == 0:
+                yield time, item
+            inside += 1
+
+    def check_not_empty(self, name: str, count: int, total: int, last_time: float) -> None:
+        """Raise `OptionError` where `count`, the frames chosen of `total`, is 0."""
+        if count == 0 and total > 0:
+            raise OptionError(
+                f"no frame of {name} lies between start and end: it has {total} frames "
+                f"and ends at {last_time:.2f} s"
+            )
+
+
+def parse_limit(option: str, value: int | float | str | None) -> int | float | None:
+    """A start or end: a frame number (int) or seconds (float).
+
+    >>> parse_limit("start", "250"), parse_limit("start", "12.5s"), parse_limit("start", "1:02.5")
+    (250, 12.5, 62.5)
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = _parse_text(option, value.strip())
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise _bad_limit(option, value)
+    return value
+
+
+def _parse_text(option: str, text: str) -> int | float:
+    if re.fullmatch(r"[0-9]+", text):
+        return int(text)
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?s|[0-9]*\.[0-9]+", text):
+        return float(text.removesuffix("s"))
+    if re.fullmatch(r"([0-9]+:)?[0-9]{1,2}:[0-9]{1,2}(\.[0-9]*)?", text):
+        seconds = 0.0
+        for part in text.split(":"):
+            seconds = 60 * seconds + float(part)
+        return seconds
+    raise _bad_limit(option, text)
+
+
+def _bad_limit(option: str, value: object) -> OptionError:
+    return OptionError(
+        f"the {option} {value!r} is neither a frame number (250) nor a time ('12.5s', '1:02.5', '01:00:00')"
+    )
+
+
+def working_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    """``(height, width)`` after shrinking so that the longer side is at most `max_side`; never enlarges.
+
+    >>> working_size((720, 1280), 640)
+    (360, 640)
+    """
+    if max_side is None or max(size) <= max_side:
+        return size
+    scale = max_side / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def check_max_side(max_side: int | None) -> None:
+    """Raise `OptionError` unless `max_side` is None or a positive whole number."""
+    if max_side is not None and (
+        isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 1
+    ):
+        raise OptionError(f"the longest side of a frame must be a whole number from 1 on, not {max_side!r}")
+
+
+def check_pixels(name: str, size: tuple[int, int]) -> None:
+    """Raise `InputError` where a frame of `size` ``(height, width)`` is more than `MAX_PIXELS`."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(
+            f"{name} has frames of {size[1]}x{size[0]} pixels, more than the {MAX_PIXELS / 1e6:.0f} million that "
+            "are read; scale it down first, for example with ffmpeg"
+        )
+
+
+def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`image` stretched to `size` ``(height, width)``, averaging where it shrinks; itself where it fits."""
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = image.shape[0] * image.shape[1] > size[0] * size[1]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

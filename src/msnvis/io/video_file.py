@@ -1,0 +1,329 @@
+"""Video files, read in either direction without ever holding the whole video.
+
+Backwards, a video is decoded chunk by chunk from the last: seek to a keyframe, decode forward, hand out in reverse.
+A chunk is made of whole groups of pictures where these are short; the frames of a long one wait in a temporary file,
+and one too long for that is decoded several times, a bounded part of it kept each time. Which frames there are is
+noted in the forward pass (or, if there was none, in a pass of its own), with a checksum of some rows of each: a seek
+is trusted only where it brings exactly these frames, and otherwise the file is decoded anew from its start.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+
+from msnvis.errors import InputError, OptionError, OutputError
+from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
+from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
+
+#: Frames of one chunk held in memory, in bytes; more go to a temporary file.
+MEMORY_BYTES = 64 * 2**20
+#: Frames of one chunk held at all, in bytes.
+CHUNK_BYTES = 2 * 2**30
+#: Tries at the keyframe before a wanted time, in seconds before it: not every container seeks precisely.
+_SEEK_BACK = (0.0, 1.0, 10.0)
+#: Every this many-th row of a frame goes into its checksum.
+_CHECKSUM_ROWS = 16
+#: A file whose header promises this much more than it holds, as a share and in seconds, is called truncated.
+_SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5
+
+
+class VideoFile(FrameSource):
+    """A file that PyAV reads. Raises `InputError` at once where it holds no video, `OptionError` for a bad window."""
+
+    def __init__(self, path: Path, window: Window, max_side: int | None) -> None:
+        super().__init__(path.stem)
+        self._path = path
+        self._window = window
+        self._index: _Index | None = None
+        self._seek_start: int | None = None
+        with self._open() as container:
+            stream = video_stream(container, path.name)
+            rate = stream.average_rate or stream.guessed_rate
+            self.fps = float(rate) if rate else None
+            first = next(decode(container, stream, self), None)
+            if first is None:
+                raise InputError(f"{path.name} has a video stream but not one frame that can be decoded")
+            self._origin = _origin(container, first)
+            self._declared = stream.frames
+            self._declared_end = _declared_end(container, stream, self._origin)
+            self._upright = Upright(self, first, max_side)
+        self._check_window()
+        self.num_frames = self._estimate()
+
+    def frames(self) -> Iterator[Frame]:
+        index = _Index()
+        for frame, position in self._walk(index):
+            if position is not None:
+                image = self._upright.image(frame, len(index.pts) - 1)
+                yield Frame(position, index.times[position], image)
+
+    def frames_reversed(self) -> Iterator[Frame]:
+        if self._index is None:
+            for _ in self._walk(_Index()):
+                pass
+        index = self._index
+        assert index is not None  # set by a complete walk
+        height, width = self.size
+        size = 3 * height * width
+        for first, last in index.chunks(max(1, MEMORY_BYTES // size), max(1, CHUNK_BYTES // size)):
+            with _Stack((height, width, 3)) as stack:
+                self._decode_chunk(index, first, last, stack)
+                for position in reversed(range(first, last)):
+                    yield Frame(position, index.times[position], stack.pop())
+
+    def _open(self) -> av.container.InputContainer:
+        return open_container(self._path, self._path.name)
+
+    def _walk(self, index: _Index) -> Iterator[tuple[av.VideoFrame, int | None]]:
+        """Every frame up to the end, with its position among the chosen ones; fills `index`."""
+        clock = Clock(self._origin, self.fps or NOMINAL_FPS)
+        window, inside, time = self._window, 0, 0.0
+        for number, frame in enumerate(self._decode_from_start()):
+            time = clock.tick(frame)
+            if window.is_after(number, time):
+                break
+            chosen = not window.is_before(number, time) and inside % window.stride == 0
+            inside += not window.is_before(number, time)
+            index.add(frame, time if chosen else None)
+            yield frame, (len(index.times) - 1 if chosen else None)
+        else:
+            self._check_complete(len(index.pts), time)
+        window.check_not_empty(self._path.name, len(index.times), len(index.pts), time)
+        index.finish()
+        self._index, self.num_frames = index, len(index.times)
+
+    def _decode_from_start(self) -> Iterator[av.VideoFrame]:
+        """Frames from the first, or from a keyframe before a start given as a time; the same at every call."""
+        if self._seek_start is None:
+            self._seek_start = self._find_start()
+        with self._open() as container:
+            stream = video_stream(container, self._path.name)
+            if self._seek_start > 0:
+                container.seek(self._seek_start - 1, stream=stream)
+            yield from decode(container, stream, self)
+
+    def _find_start(self) -> int:
+        """One more than the timestamp to seek to so that decoding begins before the window; 0: do not seek."""
+        start, end = self._window.start, self._window.end
+        if not isinstance(start, float) or isinstance(end, int):
+            return 0  # frame numbers are counted from the first frame
+        for back in _SEEK_BACK:
+            with self._open() as container:
+                stream = video_stream(container, self._path.name)
+                target = int((start - back + self._origin) / stream.time_base)
+                if target <= 0:
+                    return 0
+                first = self._first_keyframe(container, stream, target)
+                if first is not None and float(first * stream.time_base) - self._origin <= start:
+                    return target + 1
+        return 0
+
+    def _first_keyframe(self, container, stream, target: int) -> int | None:
+        """Timestamp of the first keyframe after seeking to `target`; None where seeking does not work."""
+        try:
+            container.seek(target, stream=stream)
+        except av.error.FFmpegError:
+            return None
+        for frame in decode(container, stream, self):
+            if frame.key_frame:
+                return frame.pts
+        return None
+
+    def _decode_chunk(self, index: _Index, first: int, last: int, stack: _Stack) -> None:
+        """Put the chosen frames `first` to `last` (exclusive) on `stack`."""
+        numbers = index.kept[first:last]
+        if index.is_ordered:
+            for target in index.seek_targets(numbers[0]):
+                if self._decode_after_seek(index, target, numbers, stack):
+                    return
+                stack.clear()
+        wanted = set(numbers)
+        for number, frame in enumerate(self._decode_from_start()):
+            if number in wanted:
+                stack.push(self._upright.image(frame, number))
+            if number == numbers[-1]:
+                return
+        raise InputError(f"{self._path.name} changed or became unreadable while it was being read")
+
+    def _decode_after_seek(self, index: _Index, target: int, numbers: array, stack: _Stack) -> bool:
+        """Seek to a timestamp and collect frames; False as soon as these are not the ones seen before."""
+        with self._open() as container:
+            stream = video_stream(container, self._path.name)
+            try:
+                container.seek(target, stream=stream)
+            except av.error.FFmpegError:
+                return False
+            found = 0
+            for frame in decode(container, stream, self):
+                number = numbers[found]
+                if frame.pts is None or frame.pts > index.pts[number]:
+                    return False
+                if frame.pts == index.pts[number]:
+                    if _checksum(frame) != index.checksums[number]:
+                        return False
+                    stack.push(self._upright.image(frame, number))
+                    found += 1
+                    if found == len(numbers):
+                        return True
+        return False
+
+    def _check_window(self) -> None:
+        start, name = self._window.start, self._path.name
+        if isinstance(start, int) and 0 < self._declared <= start:
+            raise OptionError(f"the start ({start}) lies beyond the end of {name}, which has {self._declared} frames")
+        if isinstance(start, float) and self._declared_end and start >= self._declared_end:
+            raise OptionError(
+                f"the start ({start:g} s) lies beyond the end of {name}, which lasts {self._declared_end:.2f} s"
+            )
+
+    def _estimate(self) -> int | None:
+        """Number of frames that will be given, as far as the header tells."""
+        fps = self.fps or NOMINAL_FPS
+        total = self._declared or round((self._declared_end or 0) * fps)
+        if not total:
+            return None
+        start, end = (
+            round(limit * fps) if isinstance(limit, float) else limit
+            for limit in (self._window.start, self._window.end)
+        )
+        chosen = min(total, total if end is None else end) - (start or 0)
+        return max(1, -(-chosen // self._window.stride))
+
+    def _check_complete(self, count: int, last_time: float) -> None:
+        """Warn where the file ends well before its header says."""
+        missing = (self._declared_end or 0) - last_time - 1 / (self.fps or NOMINAL_FPS)
+        if missing <= max(_SHORT_SECONDS, _SHORT_SHARE * (self._declared_end or 0)):
+            return
+        if self._declared and not self._seek_start:
+            if count < (1 - _SHORT_SHARE) * self._declared:
+                self.warn(
+                    f"{self._path.name} is truncated: {count} of {self._declared} frames could be read"
+                )
+            return
+        self.warn(
+            f"{self._path.name} seems truncated: its frames end at {last_time:.1f} s of {self._declared_end:.1f} s"
+        )
+
+
+def _origin(container: av.container.InputContainer, first: av.VideoFrame) -> float:
+    """Seconds on the file's clock at which players begin."""
+    if container.start_time is not None:
+        return container.start_time / av.time_base
+    return 0.0 if first.pts is None else float(first.pts * first.time_base)
+
+
+def _declared_end(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, origin: float
+) -> float | None:
+    """Seconds at which the video ends as the header has it."""
+    if stream.duration:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - origin
+    if container.duration and len(container.streams) == 1:  # else it may be the sound's
+        return container.duration / av.time_base
+    return None
+
+
+def _checksum(frame: av.VideoFrame) -> int:
+    """Of some rows of the first plane: cheap, and different for different or damaged pictures."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, -1)
+    return zlib.crc32(np.ascontiguousarray(rows[::_CHECKSUM_ROWS, : plane.width]))
+
+
+class _Index:
+    """What a forward walk saw. 24 bytes a frame.
+
+    Attributes:
+        pts, checksums: of every frame walked over, chosen or not.
+        kept: numbers (places in `pts`) of the chosen frames.
+        times: seconds of the chosen frames.
+    """
+
+    def __init__(self) -> None:
+        self.pts = array("q")
+        self.checksums = array("L")
+        self.kept = array("q")
+        self.times = array("d")
+        self.is_ordered = True
+        self._keys = array("q")
+
+    def add(self, frame: av.VideoFrame, time: float | None) -> None:
+        """Note a frame; `time` is None where it is not chosen."""
+        number = len(self.pts)
+        if frame.pts is None or (number and frame.pts <= self.pts[-1]):
+            self.is_ordered = False
+        if frame.key_frame:
+            self._keys.append(number)
+        if time is not None:
+            self.kept.append(number)
+            self.times.append(time)
+        self.pts.append(0 if frame.pts is None else frame.pts)
+        self.checksums.append(_checksum(frame))
+
+    def finish(self) -> None:
+        """Work out at which chosen frames chunks may begin."""
+        self._starts = sorted({bisect_left(self.kept, key) for key in self._keys})
+
+    def chunks(self, memory_frames: int, most_frames: int) -> Iterator[tuple[int, int]]:
+        """Ranges of positions, last first, that begin at keyframes where they can.
+
+        As many groups of pictures as `memory_frames` hold; one whole group where it is longer; at most `most_frames`.
+        """
+        end = len(self.kept)
+        while end > 0:
+            inside = bisect_left(self._starts, max(0, end - memory_frames))
+            if inside < len(self._starts) and self._starts[inside] < end:
+                first = self._starts[inside]
+            else:
+                before = bisect_left(self._starts, end) - 1
+                first = max(self._starts[before] if before >= 0 else 0, end - most_frames)
+            yield first, end
+            end = first
+
+    def seek_targets(self, number: int) -> list[int]:
+        """Timestamps of the two keyframes before frame `number`: containers that seek by decoding time may land late."""
+        last = bisect_left(self._keys, number + 1)
+        return [self.pts[key] for key in reversed(self._keys[max(0, last - 2) : last])]
+
+
+class _Stack:
+    """Images waiting for their turn: in memory up to `MEMORY_BYTES`, else in a temporary file."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._shape = shape
+        self._size = int(np.prod(shape))
+        self._count = 0
+        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)
+
+    def __enter__(self) -> _Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def push(self, image: np.ndarray) -> None:
+        try:
+            self._file.seek(self._count * self._size)
+            self._file.write(np.ascontiguousarray(image))
+        except OSError as error:
+            raise OutputError(
+                f"the frames of a long chunk do not fit in the temporary folder {tempfile.gettempdir()} "
+                f"({error.strerror}); free some space or set TMPDIR to another folder"
+            ) from error
+        self._count += 1
+
+    def pop(self) -> np.ndarray:
+        self._count -= 1
+        self._file.seek(self._count * self._size)
+        return np.frombuffer(bytearray(self._file.read(self._size)), np.uint8).reshape(self._shape)
+
+    def clear(self) -> None:
+        self._count = 0
