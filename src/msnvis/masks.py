@@ -1,7 +1,8 @@
 """All mask arithmetic: run-length encoding, overlaps, boxes, crops, label maps.
 
 Masks travel as COCO run-length encodings (pycocotools), which run down the columns:
-``{"size": [height, width], "counts": bytes}``. Work is done on the tight crop of each object, not on the frame: most of a frame is background.
+``{"size": [height, width], "counts": bytes}``. Work is done on the tight crop of each object, not on the
+frame: most of a frame is background.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 #: Foreign masks of frames larger than this are refused: a few bytes of RLE must not allocate gigabytes.
-MAX_PIXELS = 1 << 28
+MAX_PIXELS = 1 << 27
 
 
 class RLE(TypedDict):

@@ -1,0 +1,148 @@
+"""YouTube-VIS JSON: a video is one entry, a track is one annotation with a mask or null for every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msnvis import masks as mask_ops
+from msnvis.io.formats import reading
+from msnvis.structures import UNNAMED, UNNAMED_CATEGORY, UNNAMED_CLASS, Track, VideoInstances
+
+#: The only video of a file that we write.
+VIDEO_ID = 1
+
+
+def header(video: VideoInstances, size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Everything but the annotations."""
+    height, width = size or video.size
+    return {
+        "info": {"description": "video instances found by msnvis", "version": "1"},
+        "videos": [
+            {
+                "id": VIDEO_ID,
+                "name": video.name,
+                "height": height,
+                "width": width,
+                "length": video.num_frames,
+                "file_names": [f"{video.name}/{index:05d}.jpg" for index in range(video.num_frames)],
+                "timestamps": video.timestamps.tolist(),
+                "cuts": list(video.cuts),
+            }
+        ],
+        "categories": categories(video),
+    }
+
+
+def categories(video: VideoInstances) -> list[dict[str, Any]]:
+    """The classes, and the one of unnamed objects where there are any."""
+    named = [{"id": i, "name": name} for i, name in zip(video.category_ids, video.classes, strict=True)]
+    if any(track.label == UNNAMED for track in video.tracks):
+        named.append({"id": UNNAMED_CATEGORY, "name": UNNAMED_CLASS})
+    return named
+
+
+def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> Iterator[dict[str, Any]]:
+    """One a track, made one at a time."""
+    size = size or video.size
+    for track in video.tracks:
+        frames = list(track.rles)
+        rles = mask_ops.resize(list(track.rles.values()), size)
+        xyxy = mask_ops.boxes(rles)
+        xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+        yield {
+            "id": track.id,
+            "video_id": VIDEO_ID,
+            "category_id": video.category_id(track),
+            "score": track.score,
+            "iscrowd": 0,
+            "height": size[0],
+            "width": size[1],
+            "length": video.num_frames,
+            "segmentations": _dense(frames, map(mask_ops.to_json, rles), video.num_frames),
+            "bboxes": _dense(frames, xywh.tolist(), video.num_frames),
+            "areas": _dense(frames, mask_ops.areas(rles).tolist(), video.num_frames),
+            "scores": _dense(frames, track.frame_scores.values(), video.num_frames),
+            # The shortest text that gives the same float32 again.
+            "class_scores": [float(str(value)) for value in track.class_scores],
+        }
+
+
+def to_dict(video: VideoInstances, size: tuple[int, int] | None) -> dict[str, Any]:
+    return {**header(video, size), "annotations": list(annotations(video, size))}
+
+
+def to_results(video: VideoInstances, video_id: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "video_id": video_id,
+            "score": track.score,
+            "category_id": video.category_id(track),
+            "segmentations": _dense(track.rles, map(mask_ops.to_json, track.rles.values()), video.num_frames),
+        }
+        for track in video.tracks
+        if track.label != UNNAMED
+    ]
+
+
+def read(data: Mapping[str, Any] | str | Path, video_id: int | None) -> VideoInstances:
+    content, where = reading.load_json(data)
+    with reading.explained(where):
+        entry = _choose_video(content["videos"], video_id)
+        classes = {c["id"]: c["name"] for c in content["categories"] if c["id"] != UNNAMED_CATEGORY}
+        length = entry["length"] if "length" in entry else len(entry["file_names"])
+        video = VideoInstances(
+            name=str(entry.get("name") or Path(entry["file_names"][0]).parent.name),
+            size=reading.frame_size(entry["height"], entry["width"]),
+            timestamps=reading.clock(entry.get("timestamps"), int(length)),
+            classes=tuple(classes.values()),
+            category_ids=tuple(classes),
+            cuts=tuple(entry.get("cuts", ())),
+        )
+        mine = [a for a in content["annotations"] if a["video_id"] == entry["id"]]
+    labels = {category: label for label, category in enumerate(classes)} | {UNNAMED_CATEGORY: UNNAMED}
+    for annotation in mine:
+        with reading.explained(f"{where}: track {annotation.get('id')}"):
+            video.tracks.append(_read_track(annotation, video, labels))
+    return video
+
+
+def _read_track(annotation: Mapping[str, Any], video: VideoInstances, labels: Mapping[int, int]) -> Track:
+    score = float(annotation.get("score", 1.0))
+    track = Track(
+        id=int(annotation["id"]),
+        label=labels[annotation["category_id"]],
+        score=score,
+        class_scores=np.array(annotation.get("class_scores", ()), dtype=np.float32),
+    )
+    segmentations = annotation["segmentations"]
+    scores = annotation.get("scores") or [score] * len(segmentations)
+    if len(segmentations) != video.num_frames or len(scores) != video.num_frames:
+        raise ValueError(f"it has {len(segmentations)} masks for {video.num_frames} frames")
+    for index, segmentation in enumerate(segmentations):
+        if segmentation is not None:
+            with reading.explained(f"frame {index}"):
+                track.rles[index] = mask_ops.from_json(segmentation, video.size)
+                track.frame_scores[index] = float(scores[index])
+    return track
+
+
+def _choose_video(videos: list[Mapping[str, Any]], video_id: int | None) -> Mapping[str, Any]:
+    if video_id is None and len(videos) == 1:
+        return videos[0]
+    for entry in videos:
+        if entry["id"] == video_id:
+            return entry
+    known = ", ".join(str(entry["id"]) for entry in videos[:20])
+    raise ValueError(f"video_id {video_id} is none of its {len(videos)} videos ({known})")
+
+
+def _dense(frames: Any, values: Any, num_frames: int) -> list[Any]:
+    """`values` at `frames`, None elsewhere."""
+    dense: list[Any] = [None] * num_frames
+    for index, value in zip(frames, values, strict=True):
+        dense[index] = value
+    return dense
