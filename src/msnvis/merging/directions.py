@@ -1,0 +1,261 @@
+"""Stage 3: one set of tracks from the forward and the backward pass (paper 3.1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import combinations, product
+from typing import NamedTuple
+
+import numpy as np
+
+from msnvis import masks as mask_ops
+from msnvis.masks import RLE
+from msnvis.merging.store import DetectionStore
+from msnvis.selection.base import Selector
+from msnvis.structures import UNNAMED, Detections, Track
+from msnvis.timings import Timings
+from msnvis.tracking.association import associate
+
+FORWARD, BACKWARD = "forward", "backward"
+#: A track of one pass: its direction and its id there.
+Node = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class MergingOptions:
+    """What the paper leaves open in stage 3; reasons are in docs/decisions.md.
+
+    Attributes:
+        join_iou: a forward and a backward mask of one frame are associated only above this IoU.
+        min_agreement: tracks are joined only when their mean IoU over all frames that both are in, weighted
+            by the lower of their scores, is at least this.
+        duplicate_iou: above this IoU two masks of one frame are one object, even of tracks that were not
+            joined.
+    """
+
+    join_iou: float = 0.5
+    min_agreement: float = 0.3
+    duplicate_iou: float = 0.7
+
+
+@dataclass
+class _Overlap:
+    """How well a forward and a backward track agree, over the frames seen so far that both are in."""
+
+    weight: float = 0.0
+    weighted_iou: float = 0.0
+    associated_iou: float = 0.0
+
+    @property
+    def agreement(self) -> float:
+        return self.weighted_iou / self.weight
+
+
+class Verdict(NamedTuple):
+    """A pair associated in one frame: ids in each pass, IoU, and whether the forward mask is better."""
+
+    forward: int
+    backward: int
+    iou: float
+    prefer_forward: bool
+
+
+@dataclass
+class DirectionMatcher:
+    """Compares the two passes frame by frame while the image is at hand, then says which tracks are one
+    object.
+
+    The selector has to see the image, and which tracks belong together is known only at the end: so every
+    associated pair is judged when its frame passes by, and the verdict is kept.
+
+    Args:
+        selector: decides between the forward (first) and the backward (second) mask.
+
+    Attributes:
+        verdicts: frame index -> the pairs associated there.
+        strength: track of a pass -> sum of its scores over all frames.
+    """
+
+    selector: Selector
+    options: MergingOptions = field(default_factory=MergingOptions)
+    timings: Timings = field(default_factory=Timings)
+
+    def __post_init__(self) -> None:
+        self._overlaps: dict[tuple[int, int], _Overlap] = {}
+        self._together: set[frozenset[Node]] = set()
+        self._seen: set[tuple[str, tuple[int, ...]]] = set()
+        self.strength: dict[Node, float] = {}
+        self.verdicts: dict[int, tuple[Verdict, ...]] = {}
+
+    def add(self, index: int, image: np.ndarray, forward: Detections, backward: Detections) -> set[int]:
+        """Associate the objects of one frame.
+
+        Returns:
+            Ids of the backward tracks that have a forward partner in this frame.
+        """
+        with self.timings.measure("merge"):
+            self._note_tracks(FORWARD, forward)
+            self._note_tracks(BACKWARD, backward)
+            iou = mask_ops.iou_matrix(forward.rles, backward.rles)
+            pairs = associate(iou, self.options.join_iou)
+            self._note_overlaps(forward, backward, iou, pairs)
+        rows, columns = np.array(pairs, int).reshape(-1, 2).T
+        prefer_forward = self._judge(image, forward[rows], backward[columns])
+        verdicts = map(
+            Verdict,
+            forward.ids[rows].tolist(),
+            backward.ids[columns].tolist(),
+            iou[rows, columns].tolist(),
+            prefer_forward.tolist(),
+        )
+        self.verdicts[index] = tuple(verdicts)
+        return set(backward.ids[columns].tolist())
+
+    def _judge(self, image: np.ndarray, forward: Detections, backward: Detections) -> np.ndarray:
+        """``(N,)`` bool: the forward mask is better. Equal masks are not worth the selector's time."""
+        prefer = forward.scores >= backward.scores
+        differ = [
+            k
+            for k, (first, second) in enumerate(zip(forward.rles, backward.rles, strict=True))
+            if first["counts"] != second["counts"]
+        ]
+        if differ:
+            with self.timings.measure("select"):
+                prefer[differ] = self.selector.prefer(image, forward[differ], backward[differ]) >= 0.5
+        return prefer
+
+    def _note_tracks(self, direction: str, tracks: Detections) -> None:
+        ids = tuple(tracks.ids.tolist())
+        for id_, score in zip(ids, tracks.scores.tolist(), strict=True):
+            self.strength[direction, id_] = self.strength.get((direction, id_), 0.0) + score
+        if (direction, ids) in self._seen:
+            return
+        self._seen.add((direction, ids))
+        self._together.update(frozenset([(direction, a), (direction, b)]) for a, b in combinations(ids, 2))
+
+    def _note_overlaps(
+        self, forward: Detections, backward: Detections, iou: np.ndarray, pairs: list[tuple[int, int]]
+    ) -> None:
+        weights = np.minimum(forward.scores[:, None], backward.scores) + 1e-9  # never 0, scores may be
+        keys = product(forward.ids.tolist(), backward.ids.tolist())
+        for key, weight, weighted in zip(keys, weights.flat, (weights * iou).flat, strict=True):
+            if key not in self._overlaps:
+                self._overlaps[key] = _Overlap()
+            self._overlaps[key].weight += weight
+            self._overlaps[key].weighted_iou += weighted
+        for i, j in pairs:
+            self._overlaps[int(forward.ids[i]), int(backward.ids[j])].associated_iou += iou[i, j]
+
+    def join(self) -> list[set[Node]]:
+        """Sets of tracks that are one object; they were associated in at least one frame (paper 3.1).
+
+        The best-supported pairs (by the sum of IoU over the frames in which they were associated) are joined
+        first. A join that would put two tracks into one object which are in the same frame, of one pass, or
+        of both passes without agreeing, is refused: otherwise one track that drifts from object to object
+        would chain all of them together.
+        """
+        links = [(pair, overlap) for pair, overlap in self._overlaps.items() if overlap.associated_iou > 0]
+        links.sort(key=lambda link: (-link[1].associated_iou, link[0]))
+        group = {node: {node} for node in self.strength}
+        for (forward_id, backward_id), _ in links:
+            ours, theirs = group[FORWARD, forward_id], group[BACKWARD, backward_id]
+            if ours is theirs or any(self._conflict(a, b) for a, b in product(ours, theirs)):
+                continue
+            ours |= theirs
+            group.update(dict.fromkeys(theirs, ours))
+        return list({id(nodes): nodes for nodes in group.values()}.values())
+
+    def _conflict(self, first: Node, second: Node) -> bool:
+        if first[0] == second[0]:
+            return frozenset([first, second]) in self._together
+        forward, backward = sorted([first, second], reverse=True)  # "forward" > "backward"
+        overlap = self._overlaps.get((forward[1], backward[1]))
+        return overlap is not None and overlap.agreement < self.options.min_agreement
+
+
+def number_objects(groups: Iterable[set[Node]]) -> dict[Node, int]:
+    """An id for every group: the lowest of its forward ids, so that they are those of an online run.
+
+    Groups of backward tracks alone come after all others, the latest born (earliest in the video) first.
+    """
+    groups = list(groups)
+    last = max((id_ for nodes in groups for direction, id_ in nodes if direction == FORWARD), default=0)
+    numbers: dict[Node, int] = {}
+    for nodes in sorted(groups, key=lambda nodes: -max(id_ for _, id_ in nodes)):
+        forward_ids = [id_ for direction, id_ in nodes if direction == FORWARD]
+        if not forward_ids:
+            last += 1
+        numbers.update(dict.fromkeys(nodes, min(forward_ids, default=last)))
+    return numbers
+
+
+def merge_directions(
+    forward: DetectionStore, backward: DetectionStore, matcher: DirectionMatcher, numbers: dict[Node, int]
+) -> list[Track]:
+    """One set of tracks from two passes, whose stores are emptied on the way.
+
+    Where an object has a mask in both passes the selector's verdict decides, or the higher score where the
+    two masks were not associated. The score of a track is the mean over its frames; naming is left to the
+    caller.
+
+    Args:
+        forward: frame index -> what the forward pass found, with ids. May be empty, as may be `backward`.
+        backward: likewise.
+        matcher: was shown every frame that both passes have.
+        numbers: track of a pass -> id of the object that it is, see `number_objects`.
+    """
+    tracks = {number: Track(number, UNNAMED, 0.0) for number in sorted(set(numbers.values()))}
+    strength = dict.fromkeys(tracks, 0.0)
+    for node, number in numbers.items():
+        strength[number] += matcher.strength.get(node, 0.0)
+    for index in sorted({*forward, *backward}):
+        first = _by_number(FORWARD, forward, index, numbers)
+        second = _by_number(BACKWARD, backward, index, numbers)
+        prefer_forward: dict[int, bool] = {}
+        for pair in matcher.verdicts.get(index, ()):
+            ours, theirs = numbers[FORWARD, pair.forward], numbers[BACKWARD, pair.backward]
+            if ours == theirs:
+                prefer_forward[ours] = pair.prefer_forward
+            elif pair.iou > matcher.options.duplicate_iou:
+                first.pop(ours) if strength[ours] < strength[theirs] else second.pop(theirs)
+        for number in first.keys() | second.keys():
+            mask = first.get(number) or second[number]
+            if number in first and number in second:
+                by_score = first[number].score >= second[number].score
+                mask = (first if prefer_forward.get(number, by_score) else second)[number]
+            tracks[number].rles[index] = mask.rle
+            tracks[number].frame_scores[index] = mask.score
+    found = [track for track in tracks.values() if track.rles]
+    for track in found:
+        track.score = float(np.mean(list(track.frame_scores.values())))
+    return found
+
+
+def limit_objects(tracks: list[Track], max_objects: int) -> list[Track]:
+    """The tracks that remain when the best ones are taken first and no frame may hold too many."""
+    count: Counter[int] = Counter()
+    kept = []
+    for track in sorted(tracks, key=lambda track: (-track.score, track.id)):
+        if all(count[index] < max_objects for index in track.rles):
+            count.update(track.rles.keys())
+            kept.append(track)
+    return sorted(kept, key=lambda track: track.id)
+
+
+class _Mask(NamedTuple):
+    rle: RLE
+    score: float
+
+
+def _by_number(
+    direction: str, store: DetectionStore, index: int, numbers: dict[Node, int]
+) -> dict[int, _Mask]:
+    if index not in store:
+        return {}
+    found = store.pop(index)
+    return {
+        numbers[direction, id_]: _Mask(rle, score)
+        for id_, rle, score in zip(found.ids.tolist(), found.rles, found.scores.tolist(), strict=True)
+    }
