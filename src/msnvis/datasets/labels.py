@@ -1,7 +1,8 @@
 """Label spaces (YouTube-VIS 2019 and 2021, COCO, any) and the maps between them.
 
-The tables are data, to be read and argued with: ``data/label_spaces.json`` has one row for each class of `any` with
-the class that stands for it in the other spaces, ``data/imagenet.json`` one row for each of the 1000 ImageNet classes.
+The tables are data, to be read and argued with: ``data/label_spaces.json`` has one row for each class of
+`any` with the class that stands for it in the other spaces, ``data/imagenet.json`` one row for each of the
+1000 ImageNet classes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 
 from msnvis.errors import UnknownPartError
 
-#: Official spaces in the order in which names of unknown origin are looked up: detectors are mostly trained on COCO.
+#: Official spaces in the order in which names of unknown origin are looked up: detectors are mostly trained
+#: on COCO.
 _OFFICIAL_SPACES = ("coco", "ytvis2021", "ytvis2019")
 LABEL_SPACES = (*_OFFICIAL_SPACES, "any")
 
@@ -42,8 +44,9 @@ class LabelSpace:
 def label_space(name: str) -> LabelSpace:
     """The label space called `name`.
 
-    ``any`` has every class of the other three, one name for one thing (COCO's ``motorcycle`` is ``motorbike``, its
-    ``frisbee`` is ``flying_disc``, its ``mouse`` is ``computer_mouse``, for in YouTube-VIS a mouse is an animal).
+    ``any`` has every class of the other three, one name for one thing (COCO's ``motorcycle`` is
+    ``motorbike``, its ``frisbee`` is ``flying_disc``, its ``mouse`` is ``computer_mouse``, for in YouTube-VIS
+    a mouse is an animal).
 
     Raises:
         UnknownPartError: there is none of that name.
@@ -67,17 +70,17 @@ def label_space(name: str) -> LabelSpace:
 def class_map(source_classes: Sequence[str], target: LabelSpace) -> np.ndarray:
     """Which class of `target` stands for each source class.
 
-    Names are read as those of the first of ``coco``, ``ytvis2021``, ``ytvis2019``, ``any`` that has all of them, so
-    ``mouse`` is a computer mouse among COCO classes and an animal among YouTube-VIS classes. Where no space has all,
-    each name is looked up on its own; names that nobody knows map to nothing.
+    Names are read as those of the first of ``coco``, ``ytvis2021``, ``ytvis2019``, ``any`` that has all of
+    them, so ``mouse`` is a computer mouse among COCO classes and an animal among YouTube-VIS classes. Where
+    no space has all, each name is looked up on its own; names that nobody knows map to nothing.
 
     Args:
         source_classes: S names, as in `Segmenter.classes`.
         target: space with K classes.
 
     Returns:
-        ``(S, K)`` float32 of 0 and 1, at most one 1 in a row. ``scores @ class_map`` carries ``(N, S)`` class scores
-        over; classes without a counterpart lose theirs.
+        ``(S, K)`` float32 of 0 and 1, at most one 1 in a row. ``scores @ class_map`` carries ``(N, S)`` class
+        scores over; classes without a counterpart lose theirs.
 
     >>> space = label_space("ytvis2019")
     >>> class_map(("car", "sports ball"), space).sum(axis=1).tolist()
@@ -91,8 +94,9 @@ def class_map(source_classes: Sequence[str], target: LabelSpace) -> np.ndarray:
 def imagenet_map(target: LabelSpace) -> np.ndarray:
     """Which class of `target` each of the 1000 ImageNet classes belongs to: ``(1000, K)`` float32 of 0 and 1.
 
-    ImageNet has neither deer, seals nor mice: antelopes, the sea lion and the hamster stand in for them. Wild dogs and
-    wolves count as dogs, spotted big cats as leopards, salamanders as lizards, lemurs as monkeys, antelopes as deer.
+    ImageNet has neither deer, seals nor mice: antelopes, the sea lion and the hamster stand in for them. Wild
+    dogs and wolves count as dogs, spotted big cats as leopards, salamanders as lizards, lemurs as monkeys,
+    antelopes as deer.
 
     >>> dogs = imagenet_map(label_space("coco"))[:, label_space("coco").classes.index("dog")]
     >>> int(dogs[151:269].sum())

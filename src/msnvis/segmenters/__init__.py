@@ -1,1 +1,10 @@
 """Stage 1: instance segmentation of single frames, and the classifiers that re-label."""
+
+from msnvis.segmenters import imagenet_classifiers as imagenet_classifiers  # fills the registries
+from msnvis.segmenters import precomputed as precomputed
+from msnvis.segmenters import torchvision_segmenter as torchvision_segmenter
+from msnvis.segmenters import transformers_classifier as transformers_classifier
+from msnvis.segmenters.base import Segmenter, create_segmenter, segmenters
+from msnvis.segmenters.classifier import Classifier, classifiers, create_classifier
+
+__all__ = ["Classifier", "Segmenter", "classifiers", "create_classifier", "create_segmenter", "segmenters"]

@@ -31,7 +31,7 @@ class Segmenter(ABC):
         """
 
     def reset(self, frame: int = 0) -> None:  # noqa: B027 - most segmenters remember nothing
-        """Called before the first image of each video; `frame` is the index that this image has in the video."""
+        """Called before the first image of each video; `frame` is the index of that image in the video."""
 
 
 segmenters: Registry[Segmenter] = Registry("segmenter")
