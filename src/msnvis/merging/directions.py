@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
 
 from msnvis import masks as mask_ops
+from msnvis.errors import OptionError
 from msnvis.masks import RLE
 from msnvis.merging.store import DetectionStore
 from msnvis.selection.base import Selector
@@ -38,6 +39,12 @@ class MergingOptions:
     join_iou: float = 0.5
     min_agreement: float = 0.3
     duplicate_iou: float = 0.7
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if not 0 <= value <= 1:
+                raise OptionError(f"{option.name} is {value}; give a number from 0 to 1")
 
 
 @dataclass
@@ -148,8 +155,10 @@ class DirectionMatcher:
         for i, j in pairs:
             self._overlaps[int(forward.ids[i]), int(backward.ids[j])].associated_iou += iou[i, j]
 
-    def join(self) -> list[set[Node]]:
-        """Sets of tracks that are one object; they were associated in at least one frame (paper 3.1).
+    def join(self, nodes: Iterable[Node]) -> list[set[Node]]:
+        """Split the tracks of both passes into sets that are one object each.
+
+        Tracks are joined if they were associated in at least one frame (paper 3.1).
 
         The best-supported pairs (by the sum of IoU over the frames in which they were associated) are joined
         first. A join that would put two tracks into one object which are in the same frame, of one pass, or
@@ -158,7 +167,7 @@ class DirectionMatcher:
         """
         links = [(pair, overlap) for pair, overlap in self._overlaps.items() if overlap.associated_iou > 0]
         links.sort(key=lambda link: (-link[1].associated_iou, link[0]))
-        group = {node: {node} for node in self.strength}
+        group = {node: {node} for node in nodes}
         for (forward_id, backward_id), _ in links:
             ours, theirs = group[FORWARD, forward_id], group[BACKWARD, backward_id]
             if ours is theirs or any(self._conflict(a, b) for a, b in product(ours, theirs)):

@@ -10,6 +10,7 @@ and often hidden behind their owner, so their tracks break; the person's track d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -33,47 +34,61 @@ COMPANION_CLASSES = frozenset(
 
 def join_companions(
     tracks: Sequence[Track], classes: Sequence[str], *, min_share: float = 0.5, margin: float = 0.1
-) -> list[list[int]]:
-    """Find fragments that are one object because they accompany one person.
+) -> list[Track]:
+    """Join fragments that are one object because they accompany one person.
 
     A track accompanies the person whose box, grown by `margin` of its diagonal, overlaps the track's box in
     the most of the track's frames, and in at least `min_share` of them. Of one class, a person has one such
-    object at a
-    time: fragments that share a frame are never joined.
+    object at a time: fragments that share a frame are never joined.
 
     Args:
         tracks: named tracks.
         classes: the label space.
+        min_share: of a fragment's frames that it spends with the person.
+        margin: reach of a person, in diagonals of the person's box.
 
     Returns:
-        Lists of two or more indices into `tracks`, earliest first; each list is one object.
+        All tracks; joined ones have the id of their earliest fragment.
     """
     people = [track for track in tracks if track.label >= 0 and classes[track.label] == "person"]
     person_boxes = [_boxes(person, margin) for person in people]
-    belongings: dict[tuple[int, int], list[int]] = {}
-    for index, track in enumerate(tracks):
-        if track.label < 0 or classes[track.label] not in COMPANION_CLASSES:
-            continue
-        own = _boxes(track, 0.0)
-        shares = [_share_together(own, boxes) for boxes in person_boxes]
-        if shares and max(shares) >= min_share:
-            belongings.setdefault((int(np.argmax(shares)), track.label), []).append(index)
-    return [
-        chain for fragments in belongings.values() for chain in _chains(fragments, tracks) if len(chain) > 1
-    ]
+    belongings: dict[tuple[int, int], list[Track]] = {}
+    joined = []
+    for track in tracks:
+        companion = track.label >= 0 and classes[track.label] in COMPANION_CLASSES
+        own = _boxes(track, 0.0) if companion else {}
+        shares = [_share_together(own, boxes) for boxes in person_boxes] if companion else []
+        if max(shares, default=0.0) >= min_share:
+            belongings.setdefault((int(np.argmax(shares)), track.label), []).append(track)
+        else:
+            joined.append(track)
+    for fragments in belongings.values():
+        joined += [_join(chain) for chain in _chains(fragments)]
+    return sorted(joined, key=lambda track: track.id)
 
 
-def _chains(fragments: list[int], tracks: Sequence[Track]) -> list[list[int]]:
+def _chains(fragments: list[Track]) -> list[list[Track]]:
     """Earliest first, add each fragment to the first chain with which it shares no frame."""
-    chains: list[list[int]] = []
-    for index in sorted(fragments, key=lambda index: min(tracks[index].rles)):
+    chains: list[list[Track]] = []
+    for track in sorted(fragments, key=lambda track: min(track.rles)):
         for chain in chains:
-            if all(tracks[index].rles.keys().isdisjoint(tracks[other].rles) for other in chain):
-                chain.append(index)
+            if all(track.rles.keys().isdisjoint(other.rles) for other in chain):
+                chain.append(track)
                 break
         else:
-            chains.append([index])
+            chains.append([track])
     return chains
+
+
+def _join(chain: list[Track]) -> Track:
+    """One track from fragments of one class that share no frame; evidence is averaged over the frames."""
+    first = chain[0]
+    rles = dict(sorted((item for track in chain for item in track.rles.items()), key=itemgetter(0)))
+    scores = dict(sorted(item for track in chain for item in track.frame_scores.items()))
+    lengths = [len(track.rles) for track in chain]
+    evidence = np.average([track.class_scores for track in chain], axis=0, weights=lengths)
+    mean = float(np.mean(list(scores.values())))
+    return Track(first.id, first.label, mean, rles, scores, evidence.astype(np.float32))
 
 
 def _boxes(track: Track, margin: float) -> dict[int, np.ndarray]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from msnvis.structures import UNNAMED
+from msnvis import masks as mask_ops
+from msnvis.segmenters.classifier import Classifier
+from msnvis.structures import UNNAMED, Detections
 
 
 def vote_weight(score: float, area: int, size: tuple[int, int]) -> float:
@@ -107,3 +109,50 @@ def best_label(evidence: np.ndarray, min_evidence: float) -> int:
     if evidence.size == 0 or evidence.max() < min_evidence or evidence.max() <= 0:
         return UNNAMED
     return int(evidence.argmax())
+
+
+@dataclass(frozen=True)
+class Namer:
+    """Names objects of a label space from the votes, and asks the classifier for its own.
+
+    Args:
+        classifier: looks at crops.
+        to_labels: ``(S, C)`` float32 of 0 and 1, from the classifier's classes to the label space.
+        classify_every: frames between two looks at the objects; a new object is looked at at once.
+        classifier_weight: see `combine`.
+        min_evidence: evidence below this names nothing.
+    """
+
+    classifier: Classifier
+    to_labels: np.ndarray
+    classify_every: int
+    classifier_weight: float
+    min_evidence: float
+
+    @property
+    def known(self) -> np.ndarray:
+        """``(C,)`` bool: the classes of the label space that the classifier can name."""
+        return self.classifier.known @ self.to_labels > 0
+
+    def look(self, index: int, image: np.ndarray, tracked: Detections, votes: dict[int, Votes]) -> None:
+        """Let the classifier vote on the objects of frame `index` whose turn it is."""
+        due = [
+            row
+            for row, id_ in enumerate(tracked.ids.tolist())
+            if index % self.classify_every == 0 or votes[id_].classifier_weight == 0
+        ]
+        if not due or not self.known.any():
+            return
+        chosen = tracked[due]
+        probabilities = np.minimum(self.classifier.classify(image, chosen) @ self.to_labels, 1)
+        areas = mask_ops.areas(chosen.rles).tolist()
+        for id_, row, score, area in zip(
+            chosen.ids.tolist(), probabilities, chosen.scores.tolist(), areas, strict=True
+        ):
+            votes[id_].add_classifier(row, vote_weight(score, area, tracked.size))
+
+    def evidence(self, votes: Votes) -> np.ndarray:
+        """``(C,)`` float32 evidence for each class, all zero where it names nothing."""
+        evidence = combine(votes, self.known, self.classifier_weight)
+        named = best_label(evidence, self.min_evidence) != UNNAMED
+        return evidence if named else np.zeros_like(evidence)

@@ -71,6 +71,11 @@ class TrackingOptions:
             elif not 0 <= value <= 1:
                 raise OptionError(f"{option.name} is {value}; give a number from 0 to 1")
 
+    @property
+    def weakest_score(self) -> float:
+        """Detections with a lower score are of no use."""
+        return min(self.association_score, self.score_threshold)
+
 
 @dataclass
 class TrackState:
@@ -145,8 +150,8 @@ class Tracker:
             cut: this frame begins a new shot; all tracks end and nothing is carried over.
 
         Returns:
-            The objects of this frame with their ids. `class_scores` are the mean of what the segmenter said of
-            each object so far.
+            The objects of this frame with their ids. `class_scores` are the mean of what the segmenter said
+            of each object so far.
         """
         with self.timings.measure("associate"):
             found = self._usable(found)
@@ -168,8 +173,7 @@ class Tracker:
         return result
 
     def _usable(self, found: Detections) -> Detections:
-        weakest = min(self.options.association_score, self.options.score_threshold)
-        found = found[(found.scores >= weakest) & (mask_ops.areas(found.rles) > 0)]
+        found = found[(found.scores >= self.options.weakest_score) & (mask_ops.areas(found.rles) > 0)]
         return found[np.argsort(-found.scores, kind="stable")]
 
     def _begin(self, image: np.ndarray) -> dict[int, RLE]:

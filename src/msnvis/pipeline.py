@@ -1,0 +1,395 @@
+"""The three stages of the paper in order: segment, track in both directions, merge (paper 3.1, Figure 1)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+
+from msnvis.datasets.labels import class_map, label_space
+from msnvis.errors import OptionError
+from msnvis.io.readers import Frame, FrameSource, open_source, source_from_frames
+from msnvis.io.shots import ShotDetector
+from msnvis.merging.directions import (
+    BACKWARD,
+    FORWARD,
+    DirectionMatcher,
+    MergingOptions,
+    Node,
+    limit_objects,
+    merge_directions,
+    number_objects,
+)
+from msnvis.merging.human_object import join_companions
+from msnvis.merging.store import DetectionStore
+from msnvis.propagators import Propagator, create_propagator
+from msnvis.segmenters import Segmenter, create_segmenter
+from msnvis.segmenters.classifier import Classifier, create_classifier
+from msnvis.selection import Selector, create_selector
+from msnvis.structures import UNNAMED, Detections, Track, VideoInstances
+from msnvis.timings import Timings
+from msnvis.tracking.naming import Namer, Votes, best_label
+from msnvis.tracking.tracker import MAX_OBJECTS, Tracker, TrackingOptions
+
+Direction = Literal["forward", "backward", "both"]
+Frames = Iterable[np.ndarray]
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How far a run has come.
+
+    Attributes:
+        stage: ``segment`` (stage 1 alone), ``forward``, ``backward`` or ``merge``.
+        frame: frames of this stage that are done.
+        total: frames of this stage, an estimate for some files; None for a live source.
+        fps: frames a second in this stage so far.
+        objects: objects in the latest frame; in the end, tracks of the whole video.
+    """
+
+    stage: str
+    frame: int
+    total: int | None
+    fps: float
+    objects: int
+
+
+class VideoInstanceSegmenter:
+    """Finds, tracks and names every object of a video.
+
+    Parts are given by name (`msnvis models` lists them) or ready-made.
+
+    Args:
+        segmenter: stage 1, finds the objects of single frames.
+        propagator: stage 2, carries masks from frame to frame.
+        selector: stages 2 and 3, decides between two masks of one object.
+        classifier: names objects from their crops, beside the segmenter; ``none`` leaves it to the segmenter.
+        labels: label space: ``ytvis2019``, ``ytvis2021``, ``coco`` or ``any``, which also keeps unnamed
+            objects.
+        direction: ``both`` tracks forward and backward and merges; ``forward`` and ``backward`` do one of
+            them.
+        score_threshold: score from which a detection becomes a new object.
+        max_objects: most objects at a time.
+        device: where networks run: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        shots: find the cuts; nothing is propagated or merged across them.
+        batch_size: frames that the segmenter gets at a time.
+        classify_every: frames between two looks of the classifier at an object.
+        classifier_weight: 0..1, see `msnvis.tracking.naming.combine`.
+        min_evidence: class evidence below this names nothing.
+        human_objects: join fragments of boards, rackets, boats and motorbikes that accompany one person.
+        options: any other of `TrackingOptions` and `MergingOptions`, for example ``max_unconfirmed=10``.
+
+    Raises:
+        UnknownPartError: a part or label space of that name does not exist.
+        OptionError: an option is unknown or has a value that makes no sense.
+
+    Attributes:
+        classes: names of the label space.
+        timings: where the time of the latest run or stream went: decode, shots, segment, propagate,
+            associate, select, classify, encode, merge.
+        interrupted: whether the latest run was stopped by Ctrl-C before it was through.
+
+    >>> from msnvis import VideoInstanceSegmenter
+    >>> segmenter = VideoInstanceSegmenter(direction="forward", max_objects=5)  # doctest: +SKIP
+    >>> [(track.id, len(track.rles)) for track in segmenter.run("street.mp4").tracks]  # doctest: +SKIP
+    [(1, 250), (2, 97)]
+    """
+
+    def __init__(
+        self,
+        segmenter: str | Segmenter = "compact",
+        propagator: str | Propagator = "flow",
+        selector: str | Selector = "score",
+        classifier: str | Classifier = "efficientnet-lite0",
+        *,
+        labels: str = "ytvis2021",
+        direction: Direction = "both",
+        score_threshold: float = 0.5,
+        max_objects: int = MAX_OBJECTS,
+        device: str = "auto",
+        shots: bool = True,
+        batch_size: int = 4,
+        classify_every: int = 8,
+        classifier_weight: float = 0.5,
+        min_evidence: float = 0.2,
+        human_objects: bool = True,
+        **options: float,
+    ) -> None:
+        if direction not in ("forward", "backward", "both"):
+            raise OptionError(f"direction is '{direction}'; choose forward, backward or both")
+        for name, value in (("batch_size", batch_size), ("classify_every", classify_every)):
+            if value < 1:
+                raise OptionError(f"{name} is {value}; give a whole number from 1 on")
+        if not 0 <= classifier_weight <= 1:
+            raise OptionError(f"classifier_weight is {classifier_weight}; give a number from 0 to 1")
+        shared = {
+            "score_threshold": score_threshold,
+            "max_objects": max_objects,
+            "min_evidence": min_evidence,
+            **options,
+        }
+        self.tracking = TrackingOptions(**_take(TrackingOptions, shared))
+        self.merging = MergingOptions(**_take(MergingOptions, shared))
+        known = {option.name for kind in (TrackingOptions, MergingOptions) for option in fields(kind)}
+        if unknown := shared.keys() - known:
+            raise OptionError(f"there is no option '{min(unknown)}'; see TrackingOptions and MergingOptions")
+        self.labels = label_space(labels)
+        self.direction = direction
+        self.shots = shots
+        self.batch_size = batch_size
+        self.human_objects = human_objects
+        self.segmenter = _part(create_segmenter, segmenter, device=device)
+        self.propagator = _part(create_propagator, propagator)
+        self.selector = _part(create_selector, selector)
+        classifier = _part(create_classifier, classifier, labels=labels, device=device)
+        self.namer = Namer(
+            classifier,
+            class_map(classifier.classes, self.labels),
+            classify_every,
+            classifier_weight,
+            min_evidence,
+        )
+        self._to_labels = class_map(self.segmenter.classes, self.labels)
+        self.timings = Timings()
+        self.interrupted = False
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.labels.classes
+
+    def run(
+        self,
+        source: str | os.PathLike[str] | FrameSource | Frames,
+        *,
+        progress: Callable[[ProgressEvent], None] | None = None,
+    ) -> VideoInstances:
+        """Process a whole video. Only run-length encodings accumulate, however long it is.
+
+        Ctrl-C ends the run early: what was tracked until then is returned, `interrupted` is set and the
+        source gets a warning. A live source is tracked forward only.
+
+        Args:
+            source: path or address, an opened source, or RGB uint8 ``(H, W, 3)`` frames.
+            progress: called after every frame and once at the end.
+
+        Raises:
+            InputError: the source cannot be read.
+        """
+        if not isinstance(source, FrameSource):
+            source = _open(source)
+        direction = self.direction
+        if source.live and direction != "forward":
+            source.warn(f"{source.name} is live: objects are tracked forward only")
+            direction = "forward"
+        self.timings, self.interrupted = Timings(), False
+        run = _Run(self, source, direction, _Reporter(progress or (lambda event: None)))
+        try:
+            run.first_sweep()
+            if direction != "forward":
+                run.second_sweep()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            source.warn(f"{source.name} was interrupted: {run.state()}")
+        return run.results()
+
+    def stream(self, frames: FrameSource | Frames) -> Iterator[Detections]:
+        """Track online, forward only: gives the objects of each frame before the next one is read.
+
+        Args:
+            frames: an opened source (a camera, for example) or RGB uint8 ``(H, W, 3)`` frames, without end
+                if need be.
+
+        Yields:
+            One `Detections` a frame, with ids. `class_scores` is the evidence so far, so names may still
+            change.
+
+        >>> segmenter = VideoInstanceSegmenter()  # doctest: +SKIP
+        >>> for found in segmenter.stream(webcam): print(found.ids, found.labels)  # doctest: +SKIP
+        """
+        source = frames if isinstance(frames, FrameSource) else source_from_frames(frames)
+        self.timings = Timings()
+        tracker = self._tracker()
+        for frame, found, cut in self._segment(source.frames(), batch_size=1):
+            tracked = self._track(tracker, frame, found, cut)
+            evidence = [self.namer.evidence(tracker.votes[id_]) for id_ in tracked.ids.tolist()]
+            tracked.class_scores = np.array(evidence, np.float32).reshape(len(tracked), len(self.classes))
+            yield tracked if self._keeps_unnamed else tracked[tracked.labels != UNNAMED]
+
+    @property
+    def _keeps_unnamed(self) -> bool:
+        return self.labels.name == "any"
+
+    def _tracker(self) -> Tracker:
+        return Tracker(self.propagator, self.selector, len(self.classes), self.tracking, self.timings)
+
+    def _segment(self, frames: Iterable[Frame], batch_size: int) -> Iterator[tuple[Frame, Detections, bool]]:
+        """Stage 1: each frame with its objects, in the label space, and whether it begins a new shot."""
+        detector = ShotDetector() if self.shots else None
+        self.segmenter.reset()
+        frames = iter(self.timings.each("decode", frames))
+        while batch := list(islice(frames, batch_size)):
+            with self.timings.measure("segment"):
+                found = self.segmenter.segment([frame.image for frame in batch])
+            for frame, detections in zip(batch, found, strict=True):
+                detections.class_scores = np.minimum(detections.class_scores @ self._to_labels, 1)
+                with self.timings.measure("shots"):
+                    cut = detector is not None and detector.is_cut(frame.image)
+                yield frame, detections[detections.scores >= self.tracking.weakest_score], cut
+
+    def _track(self, tracker: Tracker, frame: Frame, found: Detections, cut: bool) -> Detections:
+        """Stage 2 for one frame, and the classifier's look at it."""
+        tracked = tracker.step(frame.image, found, cut=cut)
+        with self.timings.measure("classify"):
+            self.namer.look(frame.index, frame.image, tracked, tracker.votes)
+        return tracked
+
+
+class _Run:
+    """One video on its way through the stages; what is complete at any moment can be had from `results`.
+
+    The first sweep reads forward: it segments, finds the cuts and, unless the direction is backward,
+    tracks. The second reads backward and tracks what the first has segmented.
+    """
+
+    def __init__(
+        self, parts: VideoInstanceSegmenter, source: FrameSource, direction: Direction, reporter: _Reporter
+    ) -> None:
+        self.parts = parts
+        self.source = source
+        self.direction = direction
+        self.reporter = reporter
+        self.size = source.size or (0, 0)
+        self.timestamps: list[float] = []
+        self.cuts: list[int] = []
+        self.found = DetectionStore()
+        self.tracked = {FORWARD: DetectionStore(), BACKWARD: DetectionStore()}
+        self.votes: dict[str, dict[int, Votes]] = {FORWARD: {}, BACKWARD: {}}
+        self.matcher = DirectionMatcher(parts.selector, parts.merging, parts.timings)
+
+    def first_sweep(self) -> None:
+        tracker = self.parts._tracker()
+        self.votes[FORWARD] = tracker.votes
+        stage = "segment" if self.direction == "backward" else "forward"
+        self.reporter.begin(stage)
+        for frame, found, cut in self.parts._segment(self.source.frames(), self.parts.batch_size):
+            self.size = found.size
+            count = len(found)
+            if self.direction != "backward":
+                tracked = self.parts._track(tracker, frame, found, cut)
+                count = len(tracked)
+                self._keep(self.tracked[FORWARD], frame.index, tracked)
+            if self.direction != "forward":
+                self._keep(self.found, frame.index, found)
+            if cut:
+                self.cuts.append(frame.index)
+            self.timestamps.append(frame.timestamp)
+            self.reporter.frame_done(self.source.num_frames, count)
+
+    def second_sweep(self) -> None:
+        tracker = self.parts._tracker()
+        self.votes[BACKWARD] = tracker.votes
+        shot_ends = {index - 1 for index in self.cuts}
+        self.reporter.begin("backward")
+        for frame in self.parts.timings.each("decode", self.source.frames_reversed()):
+            if frame.index not in self.found:
+                continue  # a damaged file may give more frames in one direction than in the other
+            with self.parts.timings.measure("encode"):
+                found = self.found.pop(frame.index)
+            tracked = tracker.step(frame.image, found, cut=frame.index in shot_ends)
+            new = self._match(frame, tracked)
+            with self.parts.timings.measure("classify"):
+                self.parts.namer.look(frame.index, frame.image, new, tracker.votes)
+            self._keep(self.tracked[BACKWARD], frame.index, tracked)
+            self.reporter.frame_done(len(self.timestamps), len(tracked))
+
+    def _match(self, frame: Frame, tracked: Detections) -> Detections:
+        """Compare with the forward pass; gives what that has not seen in this frame."""
+        forward = self.tracked[FORWARD]
+        if frame.index not in forward:
+            return tracked
+        with self.parts.timings.measure("encode"):
+            seen = forward[frame.index]
+        return tracked[~np.isin(tracked.ids, list(self.matcher.add(frame.index, frame.image, seen, tracked)))]
+
+    def _keep(self, store: DetectionStore, index: int, detections: Detections) -> None:
+        with self.parts.timings.measure("encode"):
+            store[index] = detections
+
+    def state(self) -> str:
+        """How far it came, for a message."""
+        total = self.source.num_frames
+        frames = f"{len(self.timestamps)} of {total} frames" if total else f"{len(self.timestamps)} frames"
+        if self.direction == "forward" or not len(self.tracked[BACKWARD]):
+            return f"{frames} were processed"
+        return f"the backward pass covers {len(self.tracked[BACKWARD])} of {len(self.timestamps)} frames"
+
+    def results(self) -> VideoInstances:
+        """Stage 3: one set of tracks, named."""
+        with self.parts.timings.measure("merge"):
+            nodes = [(direction, id_) for direction, votes in self.votes.items() for id_ in votes]
+            numbers = number_objects(self.matcher.join(nodes))
+            tracks = merge_directions(self.tracked[FORWARD], self.tracked[BACKWARD], self.matcher, numbers)
+            self._name(tracks, numbers)
+            if self.parts.human_objects:
+                tracks = join_companions(tracks, self.parts.classes)
+            if not self.parts._keeps_unnamed:
+                tracks = [track for track in tracks if track.label != UNNAMED]
+            tracks = limit_objects(tracks, self.parts.tracking.max_objects)
+        self.reporter.merged(len(self.timestamps), len(tracks))
+        return VideoInstances(
+            name=self.source.name,
+            size=self.size,
+            timestamps=np.array(self.timestamps, np.float64),
+            classes=self.parts.classes,
+            tracks=tracks,
+            category_ids=self.parts.labels.ids,
+            cuts=tuple(self.cuts),
+        )
+
+    def _name(self, tracks: Sequence[Track], numbers: dict[Node, int]) -> None:
+        votes: dict[int, Votes] = {}
+        for (direction, id_), number in numbers.items():
+            more = self.votes[direction][id_]
+            votes[number] = votes[number] + more if number in votes else more
+        for track in tracks:
+            track.class_scores = self.parts.namer.evidence(votes[track.id])
+            track.label = best_label(track.class_scores, 0)
+
+
+class _Reporter:
+    """Turns finished frames into `ProgressEvent`s."""
+
+    def __init__(self, tell: Callable[[ProgressEvent], None]) -> None:
+        self._tell = tell
+        self.begin("")
+
+    def begin(self, stage: str) -> None:
+        self._stage, self._frame, self._since = stage, 0, time.perf_counter()
+
+    def frame_done(self, total: int | None, objects: int) -> None:
+        self._frame += 1
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        self._tell(ProgressEvent(self._stage, self._frame, total, self._frame / seconds, objects))
+
+    def merged(self, frames: int, tracks: int) -> None:
+        self._tell(ProgressEvent("merge", frames, frames, 0.0, tracks))
+
+
+def _open(source: str | os.PathLike[str] | Frames) -> FrameSource:
+    if isinstance(source, str | os.PathLike):
+        return open_source(source)
+    return source_from_frames(source)
+
+
+def _part(create: Callable[..., object], part: object, **options: object) -> object:
+    return create(part, **options) if isinstance(part, str) else part
+
+
+def _take(kind: type, options: dict[str, float]) -> dict[str, float]:
+    """Those of `options` that the dataclass `kind` knows."""
+    return {field.name: options[field.name] for field in fields(kind) if field.name in options}
