@@ -11,7 +11,7 @@ from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, check_pixels, fit
 
 
 class FrameArrays(FrameSource):
-    """Arrays ``(H, W, 3)`` RGB uint8. A sequence is read in both directions, an iterator once and forward (live)."""
+    """RGB uint8 arrays ``(H, W, 3)``: a sequence is read in both directions, an iterator forward and once."""
 
     def __init__(self, frames: Iterable[np.ndarray], name: str, fps: float | None) -> None:
         in_memory = isinstance(frames, Sequence | np.ndarray)
@@ -39,9 +39,16 @@ class FrameArrays(FrameSource):
         return Frame(index, index / (self.fps or NOMINAL_FPS), fit(self._checked(index, array), self.size))
 
     def _checked(self, index: int, array: np.ndarray) -> np.ndarray:
-        if not isinstance(array, np.ndarray) or array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        if (
+            not isinstance(array, np.ndarray)
+            or array.dtype != np.uint8
+            or array.ndim != 3
+            or array.shape[2] != 3
+        ):
             found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise InputError(f"frame {index} of {self.name} must be an RGB uint8 array (H, W, 3), not {found}")
+            raise InputError(
+                f"frame {index} of {self.name} must be an RGB uint8 array (H, W, 3), not {found}"
+            )
         height, width = array.shape[:2]
         if height == 0 or width == 0:
             raise InputError(f"frame {index} of {self.name} is empty: {width}x{height} pixels")

@@ -18,7 +18,9 @@ _TEXT_FORMATS = {"tty"}
 _RESTART_SECONDS = 1.0
 
 
-def open_container(address: str | Path, name: str, timeout: float | None = None) -> av.container.InputContainer:
+def open_container(
+    address: str | Path, name: str, timeout: float | None = None
+) -> av.container.InputContainer:
     """Open a file or address; raises `InputError`. `timeout` in seconds, for connecting and for each read."""
     options = {"rtsp_transport": "tcp"} if str(address).startswith("rtsp") else {}
     try:
@@ -60,7 +62,7 @@ def _stream_types(container: av.container.InputContainer) -> str:
 def decode(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream, source: FrameSource
 ) -> Iterator[av.VideoFrame]:
-    """All frames from where `container` stands, in order of presentation; damaged parts are left out with a warning."""
+    """All frames from where `container` stands, in order of presentation, without those that are damaged."""
     packets = container.demux(stream)
     while True:
         try:
@@ -81,8 +83,8 @@ def decode(
 class Clock:
     """Turns timestamps as stored into seconds that strictly increase.
 
-    A missing timestamp is one frame after the one before; one that repeats or steps back a little, half a frame;
-    after a jump back of more than a second (joined recordings) the time goes on one frame later.
+    A missing timestamp is one frame after the one before; one that repeats or steps back a little, half a
+    frame; after a jump back of more than a second (joined recordings) the time goes on one frame later.
     """
 
     def __init__(self, origin: float, fps: float) -> None:
@@ -137,7 +139,7 @@ class Orientation:
 
 
 class Upright:
-    """Makes upright RGB images of the working size out of decoded frames; sizes are those of the first frame."""
+    """Makes upright RGB images of the working size out of decoded frames; the first one gives the size."""
 
     def __init__(self, source: FrameSource, first: av.VideoFrame, max_side: int | None) -> None:
         self.orientation = Orientation(first)
@@ -156,7 +158,9 @@ class Upright:
         if (frame.height, frame.width) != self._stored:
             check_pixels(source.name, (frame.height, frame.width))
             source.warn(
-                f"the frames of {source.name} change size: frame {number} is {frame.width}x{frame.height}, the first "
-                f"{self._stored[1]}x{self._stored[0]}; all are scaled to the size of the first"
+                f"the frames of {source.name} change size: frame {number} is {frame.width}x{frame.height}, "
+                f"the first {self._stored[1]}x{self._stored[0]}; all are scaled to the size of the first"
             )
-        return self.orientation.apply(fit(frame.to_ndarray(format="rgb24"), self._working))
+        # Bilinear concerns the colour planes only, and takes less than half the time of the default.
+        rgb = frame.to_ndarray(format="rgb24", interpolation="BILINEAR")
+        return self.orientation.apply(fit(rgb, self._working))

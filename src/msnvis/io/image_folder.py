@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".ti
 class ImageFolder(FrameSource):
     """Image files in order; frame k is always the k-th file.
 
-    The first image gives the size and others are scaled to it with a warning. In place of a file that cannot be read
-    stands the frame before it (the next readable one at the start), with a warning, so that frame numbers keep
-    matching the files. Raises `InputError` where none can be read.
+    The first image gives the size and others are scaled to it with a warning. In place of a file that cannot
+    be read stands the frame before it (the next readable one at the start), with a warning, so that frame
+    numbers keep matching the files. Raises `InputError` where none can be read.
     """
 
     def __init__(self, name: str, files: Sequence[Path], window: Window, max_side: int | None) -> None:
@@ -84,7 +85,9 @@ class ImageFolder(FrameSource):
                 problem = error
         if len(self._chosen) == 1:
             raise problem
-        raise InputError(f"not one of the {len(self._chosen)} images of {self.name} can be read, the last: {problem}")
+        raise InputError(
+            f"not one of the {len(self._chosen)} images of {self.name} can be read, the last: {problem}"
+        )
 
 
 def read_image(file: Path) -> np.ndarray:
@@ -134,7 +137,9 @@ def find_images(name: str, candidates: Sequence[Path]) -> tuple[list[Path], list
     notes = _gaps(name, frames)
     if len(kinds) > 1:
         others = ", ".join(f"{count} {kind}" for kind, count in kinds[1:])
-        notes.append(f"{name} holds files of several kinds; the {kinds[0][1]} {kinds[0][0]} are read, not {others}")
+        notes.append(
+            f"{name} holds files of several kinds; the {kinds[0][1]} {kinds[0][0]} are read, not {others}"
+        )
     return frames, notes
 
 
@@ -148,11 +153,13 @@ def _gaps(name: str, frames: Sequence[Path]) -> list[str]:
     numbers = [re.findall(r"[0-9]+", frame.stem)[-1:] for frame in frames]
     if len(frames) < 3 or not all(numbers):
         return []
-    steps = [int(after[0]) - int(before[0]) for before, after in zip(numbers, numbers[1:], strict=False)]
+    steps = [int(after[0]) - int(before[0]) for before, after in pairwise(numbers)]
     usual = Counter(steps).most_common(1)[0][0]
     gaps = [place for place, step in enumerate(steps) if step > usual]
     if not gaps:
         return []
     before, after = frames[gaps[0]].name, frames[gaps[0] + 1].name
     count = "a gap" if len(gaps) == 1 else f"{len(gaps)} gaps"
-    return [f"the frame numbers of {name} have {count}, first between {before} and {after}; gaps are skipped over"]
+    return [
+        f"the frame numbers of {name} have {count}, first between {before} and {after}; gaps are skipped over"
+    ]

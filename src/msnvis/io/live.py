@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Iterator
 
-import av
 import cv2
 import numpy as np
 
@@ -55,7 +54,9 @@ class Camera(LiveSource):
         self._first = self._read()
         if self._first is None:
             self._capture.release()
-            raise InputError(f"camera {number} cannot be opened; is it connected, free and permitted to be used?")
+            raise InputError(
+                f"camera {number} cannot be opened; is it connected, free and permitted to be used?"
+            )
         self.fps = self._capture.get(cv2.CAP_PROP_FPS) or None
         self.source_size = self._first.shape[:2]
         self.size = working_size(self.source_size, max_side)
@@ -75,7 +76,7 @@ class Camera(LiveSource):
 
 
 class NetworkStream(LiveSource):
-    """An ``rtsp://`` or ``http(s)://`` address through PyAV; raises `InputError` where it cannot be opened."""
+    """An ``rtsp://`` or ``http(s)://`` address through PyAV; raises `InputError` where it gives nothing."""
 
     def __init__(self, address: str, window: Window, max_side: int | None) -> None:
         super().__init__(_short(address), window)

@@ -32,18 +32,19 @@ def open_source(
     """Open a video for reading.
 
     Args:
-        path_or_address: a video file, an image, a folder or glob of frames, a camera number (``0`` or ``"0"``), or an
-            ``rtsp://``, ``http://`` or ``https://`` address.
-        start: first frame: its number (``250`` or ``"250"``, counted from 0 in the input) or its time (``12.5``,
-            ``"12.5s"``, ``"1:02.5"``, ``"01:00:00"``). Folders count 25 frames a second. A time is found by seeking;
-            a number by decoding from the first frame on.
+        path_or_address: a video file, an image, a folder or glob of frames, a camera number (``0`` or
+            ``"0"``), or an ``rtsp://``, ``http://`` or ``https://`` address.
+        start: first frame: its number (``250`` or ``"250"``, counted from 0 in the input) or its time
+            (``12.5``, ``"12.5s"``, ``"1:02.5"``, ``"01:00:00"``). Folders count 25 frames a second. A time is
+            found by seeking; a number by decoding from the first frame on.
         end: the frame after the last, likewise.
         stride: read every `stride`-th frame.
         max_side: shrink frames so that their longer side is at most this many pixels.
 
     Raises:
         InputError: it does not exist or cannot be read.
-        OptionError: `start`, `end`, `stride` or `max_side` makes no sense, or no frame lies between start and end.
+        OptionError: `start`, `end`, `stride` or `max_side` makes no sense, or no frame lies between start and
+            end.
 
     >>> source = open_source("street.mp4", start="2s", stride=2, max_side=640)  # doctest: +SKIP
     >>> for frame in source.frames(): print(frame.index, frame.timestamp, frame.image.shape)  # doctest: +SKIP
@@ -72,8 +73,8 @@ def source_from_frames(
     """A source of arrays.
 
     Args:
-        frames: RGB uint8 ``(H, W, 3)``: a list or ``(T, H, W, 3)`` array (read in both directions), or any iterator,
-            which is taken as live: forward only, once.
+        frames: RGB uint8 ``(H, W, 3)``: a list or ``(T, H, W, 3)`` array (read in both directions), or any
+            iterator, which is taken as live: forward only, once.
         name: for messages and results.
         fps: frames a second; timestamps assume 25 without it.
 

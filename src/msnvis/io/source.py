@@ -1,4 +1,4 @@
-"""What every readable video is: frames in order, the range of them that was asked for, and their working size."""
+"""What every readable video is: frames in order, the range asked for, and their working size."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ class FrameSource(ABC):
         name: file stem, folder name or for example ``camera0``.
         size: ``(height, width)`` of the upright frames at the working size; None until known.
         source_size: ``(height, width)`` of the upright frames before `max_side`; None until known.
-        num_frames: frames that `frames` gives: an estimate at first, exact after a complete read, None when unknown.
+        num_frames: frames that `frames` gives: an estimate at first, exact after a complete read, None when
+            unknown.
         fps: frames a second of the input (before the stride), or None where it has no clock.
         live: a camera or an address: forward only, once.
         warnings: sentences on what was wrong with the input but could be coped with; grows while reading.
@@ -61,7 +62,7 @@ class FrameSource(ABC):
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
-        """The frames, first to last; holds one at a time. Raises `InputError` where reading fails for good."""
+        """The frames, first to last, held one at a time; raises `InputError` where reading fails for good."""
 
     def frames_reversed(self) -> Iterator[Frame]:
         """The same frames with the same indices and timestamps, last first, in bounded memory."""
@@ -96,7 +97,9 @@ class Window:
         if type(window.start) is type(window.end) and window.start is not None and window.start >= window.end:
             raise OptionError(f"the start ({start}) must come before the end ({end})")
         if window.end == 0:
-            raise OptionError("the end must come after the first frame; leave it out to read to the last frame")
+            raise OptionError(
+                "the end must come after the first frame; leave it out to read to the last frame"
+            )
         return window
 
     def is_before(self, number: int, time: float) -> bool:
@@ -176,9 +179,7 @@ def working_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]
 
 def check_max_side(max_side: int | None) -> None:
     """Raise `OptionError` unless `max_side` is None or a positive whole number."""
-    if max_side is not None and (
-        isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 1
-    ):
+    if max_side is not None and (isinstance(max_side, bool) or not isinstance(max_side, int) or max_side < 1):
         raise OptionError(f"the longest side of a frame must be a whole number from 1 on, not {max_side!r}")
 
 
@@ -186,8 +187,8 @@ def check_pixels(name: str, size: tuple[int, int]) -> None:
     """Raise `InputError` where a frame of `size` ``(height, width)`` is more than `MAX_PIXELS`."""
     if size[0] * size[1] > MAX_PIXELS:
         raise InputError(
-            f"{name} has frames of {size[1]}x{size[0]} pixels, more than the {MAX_PIXELS / 1e6:.0f} million that "
-            "are read; scale it down first, for example with ffmpeg"
+            f"{name} has frames of {size[1]}x{size[0]} pixels, more than the {MAX_PIXELS / 1e6:.0f} million "
+            "that are read; scale it down first, for example with ffmpeg"
         )
 
 

@@ -1,10 +1,11 @@
 """Video files, read in either direction without ever holding the whole video.
 
-Backwards, a video is decoded chunk by chunk from the last: seek to a keyframe, decode forward, hand out in reverse.
-A chunk is made of whole groups of pictures where these are short; the frames of a long one wait in a temporary file,
-and one too long for that is decoded several times, a bounded part of it kept each time. Which frames there are is
-noted in the forward pass (or, if there was none, in a pass of its own), with a checksum of some rows of each: a seek
-is trusted only where it brings exactly these frames, and otherwise the file is decoded anew from its start.
+Backwards, a video is decoded chunk by chunk from the last: seek to a keyframe, decode forward, hand out in
+reverse. A chunk is made of whole groups of pictures where these are short; a longer one is decoded several
+times, a bounded part of it kept each time, and a part of a very long one waits in a temporary file of bounded
+size. Which frames there are is noted in the forward pass (or, if there was none, in a pass of its own), with
+a checksum of some rows of each: a seek is trusted only where it brings exactly these frames, and otherwise
+the file is decoded anew from its start.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
@@ -23,10 +25,13 @@ from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
 
-#: Frames of one chunk held in memory, in bytes; more go to a temporary file.
-MEMORY_BYTES = 64 * 2**20
-#: Frames of one chunk held at all, in bytes.
-CHUNK_BYTES = 2 * 2**30
+#: Frames of one chunk held in memory, in bytes.
+MEMORY_BYTES = 128 * 2**20
+#: Frames of one chunk held in a temporary file, in bytes.
+DISK_BYTES = 2 * 2**30
+#: A group of pictures up to this many times longer than fits in memory is decoded repeatedly, which costs
+#: less than writing it to the temporary file.
+_MOST_DECODES = 4
 #: Tries at the keyframe before a wanted time, in seconds before it: not every container seeks precisely.
 _SEEK_BACK = (0.0, 1.0, 10.0)
 #: Every this many-th row of a frame goes into its checksum.
@@ -36,7 +41,7 @@ _SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5
 
 
 class VideoFile(FrameSource):
-    """A file that PyAV reads. Raises `InputError` at once where it holds no video, `OptionError` for a bad window."""
+    """A file that PyAV reads; raises `InputError` where it holds no video, `OptionError` for a bad window."""
 
     def __init__(self, path: Path, window: Window, max_side: int | None) -> None:
         super().__init__(path.stem)
@@ -71,10 +76,11 @@ class VideoFile(FrameSource):
                 pass
         index = self._index
         assert index is not None  # set by a complete walk
-        height, width = self.size
-        size = 3 * height * width
-        for first, last in index.chunks(max(1, MEMORY_BYTES // size), max(1, CHUNK_BYTES // size)):
-            with _Stack((height, width, 3)) as stack:
+        in_memory, on_disk = (
+            max(1, limit // (3 * self.size[0] * self.size[1])) for limit in (MEMORY_BYTES, DISK_BYTES)
+        )
+        with _Stack(self.size, in_memory) as stack:
+            for first, last in index.chunks(in_memory, on_disk):
                 self._decode_chunk(index, first, last, stack)
                 for position in reversed(range(first, last)):
                     yield Frame(position, index.times[position], stack.pop())
@@ -101,7 +107,7 @@ class VideoFile(FrameSource):
         self._index, self.num_frames = index, len(index.times)
 
     def _decode_from_start(self) -> Iterator[av.VideoFrame]:
-        """Frames from the first, or from a keyframe before a start given as a time; the same at every call."""
+        """Frames from the first, or from a keyframe before a start given as a time; always the same ones."""
         if self._seek_start is None:
             self._seek_start = self._find_start()
         with self._open() as container:
@@ -111,7 +117,7 @@ class VideoFile(FrameSource):
             yield from decode(container, stream, self)
 
     def _find_start(self) -> int:
-        """One more than the timestamp to seek to so that decoding begins before the window; 0: do not seek."""
+        """One more than the timestamp to seek to for decoding to begin before the window; 0: do not seek."""
         start, end = self._window.start, self._window.end
         if not isinstance(start, float) or isinstance(end, int):
             return 0  # frame numbers are counted from the first frame
@@ -178,10 +184,12 @@ class VideoFile(FrameSource):
     def _check_window(self) -> None:
         start, name = self._window.start, self._path.name
         if isinstance(start, int) and 0 < self._declared <= start:
-            raise OptionError(f"the start ({start}) lies beyond the end of {name}, which has {self._declared} frames")
+            raise OptionError(
+                f"the start ({start}) lies beyond the end of {name}, which has {self._declared} frames"
+            )
         if isinstance(start, float) and self._declared_end and start >= self._declared_end:
             raise OptionError(
-                f"the start ({start:g} s) lies beyond the end of {name}, which lasts {self._declared_end:.2f} s"
+                f"the start ({start:g} s) lies beyond the end of {name}, at {self._declared_end:.2f} s"
             )
 
     def _estimate(self) -> int | None:
@@ -204,12 +212,11 @@ class VideoFile(FrameSource):
             return
         if self._declared and not self._seek_start:
             if count < (1 - _SHORT_SHARE) * self._declared:
-                self.warn(
-                    f"{self._path.name} is truncated: {count} of {self._declared} frames could be read"
-                )
+                self.warn(f"{self._path.name} is truncated: {count} of {self._declared} frames could be read")
             return
         self.warn(
-            f"{self._path.name} seems truncated: its frames end at {last_time:.1f} s of {self._declared_end:.1f} s"
+            f"{self._path.name} seems truncated: its frames end at {last_time:.1f} s, "
+            f"not at {self._declared_end:.1f} s"
         )
 
 
@@ -272,58 +279,74 @@ class _Index:
         """Work out at which chosen frames chunks may begin."""
         self._starts = sorted({bisect_left(self.kept, key) for key in self._keys})
 
-    def chunks(self, memory_frames: int, most_frames: int) -> Iterator[tuple[int, int]]:
+    def chunks(self, in_memory: int, on_disk: int) -> Iterator[tuple[int, int]]:
         """Ranges of positions, last first, that begin at keyframes where they can.
 
-        As many groups of pictures as `memory_frames` hold; one whole group where it is longer; at most `most_frames`.
+        As many groups of pictures as fit `in_memory` frames; of a longer one, a part of that many frames, or
+        where that would mean decoding it too often, of as many frames as fit `on_disk`.
         """
         end = len(self.kept)
         while end > 0:
-            inside = bisect_left(self._starts, max(0, end - memory_frames))
-            if inside < len(self._starts) and self._starts[inside] < end:
-                first = self._starts[inside]
+            place = bisect_left(self._starts, end - in_memory)
+            if place < len(self._starts) and self._starts[place] < end:
+                first = self._starts[place]
             else:
-                before = bisect_left(self._starts, end) - 1
-                first = max(self._starts[before] if before >= 0 else 0, end - most_frames)
+                group = self._starts[place - 1] if place else 0
+                often = end - group > _MOST_DECODES * in_memory
+                first = max(group, end - (on_disk if often else in_memory))
             yield first, end
             end = first
 
     def seek_targets(self, number: int) -> list[int]:
-        """Timestamps of the two keyframes before frame `number`: containers that seek by decoding time may land late."""
+        """Timestamps of the two keyframes before frame `number`; seeking to the last may land behind it."""
         last = bisect_left(self._keys, number + 1)
         return [self.pts[key] for key in reversed(self._keys[max(0, last - 2) : last])]
 
 
 class _Stack:
-    """Images waiting for their turn: in memory up to `MEMORY_BYTES`, else in a temporary file."""
+    """Images waiting for their turn: the first `memory_frames` in memory, the others in a temporary file."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._shape = shape
-        self._size = int(np.prod(shape))
-        self._count = 0
-        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)
+    def __init__(self, size: tuple[int, int], memory_frames: int) -> None:
+        self._shape = (*size, 3)
+        self._bytes = 3 * size[0] * size[1]
+        self._memory_frames = memory_frames
+        self._images: list[np.ndarray] = []
+        self._spilled = 0
+        self._file: IO[bytes] | None = None
 
     def __enter__(self) -> _Stack:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def push(self, image: np.ndarray) -> None:
+        if len(self._images) < self._memory_frames:
+            self._images.append(image)
+            return
         try:
-            self._file.seek(self._count * self._size)
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
+            self._file.seek(self._spilled * self._bytes)
             self._file.write(np.ascontiguousarray(image))
+            self._file.flush()
         except OSError as error:
             raise OutputError(
                 f"the frames of a long chunk do not fit in the temporary folder {tempfile.gettempdir()} "
                 f"({error.strerror}); free some space or set TMPDIR to another folder"
             ) from error
-        self._count += 1
+        self._spilled += 1
 
     def pop(self) -> np.ndarray:
-        self._count -= 1
-        self._file.seek(self._count * self._size)
-        return np.frombuffer(bytearray(self._file.read(self._size)), np.uint8).reshape(self._shape)
+        if not self._spilled:
+            return self._images.pop()
+        self._spilled -= 1
+        image = np.empty(self._shape, np.uint8)
+        self._file.seek(self._spilled * self._bytes)
+        self._file.readinto(memoryview(image).cast("B"))
+        return image
 
     def clear(self) -> None:
-        self._count = 0
+        self._images.clear()
+        self._spilled = 0
