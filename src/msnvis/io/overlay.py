@@ -1,0 +1,276 @@
+"""The overlay: masks, outlines and labels drawn on the frames, and the video made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+import av
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from msnvis import masks as mask_ops
+from msnvis.errors import InputError, OutputError
+from msnvis.io.atomic import replacing
+from msnvis.io.colours import colour_of, text_colour_on
+from msnvis.io.source import FrameSource
+from msnvis.masks import RLE
+from msnvis.structures import Track, VideoInstances
+
+Colour = tuple[int, int, int]
+#: Share of the track's colour in the fill.
+OPACITY = 0.45
+#: The height of a frame, in units of the thickness of outlines and of the height of letters.
+HEIGHT_IN_OUTLINES, HEIGHT_IN_LETTERS = 360, 42
+#: Ticks a second: whole numbers of them make frames of all usual rates, and MPEG-4 allows no more than 65535.
+CLOCK = 60_000
+#: Encoders, the first that PyAV has is used.
+CODECS = ("libx264", "mpeg4")
+
+
+class OverlayRenderer:
+    """Draws tracked objects on frames.
+
+    >>> image = np.zeros((8, 8, 3), np.uint8)
+    >>> everywhere = mask_ops.encode(np.ones((1, 8, 8), bool))
+    >>> drawn = OverlayRenderer().render(image, everywhere, ids=[1], captions=[""])
+    >>> drawn[0, 0].tolist(), drawn[4, 4].tolist()
+    ([86, 180, 233], [39, 81, 105])
+    """
+
+    def __init__(self) -> None:
+        self._dimmed = np.zeros((0, 0, 3), np.uint8)
+        self._black = self._dimmed
+
+    def render(
+        self, image: np.ndarray, rles: Sequence[RLE], ids: Sequence[int], captions: Sequence[str]
+    ) -> np.ndarray:
+        """A copy of `image` with objects drawn on it, later ones on top, and labels above all.
+
+        Args:
+            image: RGB uint8 ``(H, W, 3)``.
+            rles: N masks; scaled when they are of another size.
+            ids: N track ids, which choose the colours.
+            captions: N labels, for example ``"person 3 0.92"``; none is drawn where it is empty.
+        """
+        height, width = image.shape[:2]
+        drawn = image.copy()
+        if self._dimmed.shape != image.shape:  # kept between frames: fresh memory costs more than drawing
+            self._dimmed, self._black = np.empty_like(drawn), np.zeros_like(drawn)
+        thickness = max(1, round(min(height, width) / HEIGHT_IN_OUTLINES))
+        labels = _Labels(drawn)
+        crops = mask_ops.decode_crops(mask_ops.resize(rles, (height, width)))
+        for (crop, left, top), track_id in zip(crops, ids, strict=True):
+            if crop.size:
+                region = (slice(top, top + crop.shape[0]), slice(left, left + crop.shape[1]))
+                self._draw_mask(image, drawn, crop.view(np.uint8), region, colour_of(track_id), thickness)
+        for (crop, left, top), track_id, caption in zip(crops, ids, captions, strict=True):
+            if crop.size and caption:
+                labels.draw(caption, colour_of(track_id), left, top, crop.shape)
+        return drawn
+
+    def _draw_mask(
+        self,
+        image: np.ndarray,
+        drawn: np.ndarray,
+        mask: np.ndarray,
+        region: tuple[slice, slice],
+        colour: Colour,
+        thickness: int,
+    ) -> None:
+        """Fill `mask` (``(h, w)`` 0 or 1) on `drawn` with the pixels of `image` tinted, and outline it."""
+        dimmed, target = self._dimmed[region], drawn[region]
+        cv2.convertScaleAbs(image[region], dst=dimmed, alpha=1 - OPACITY)
+        cv2.add(dimmed, (*(OPACITY * part for part in colour), 0.0), dst=target, mask=mask)
+        rim = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+        inside = cv2.erode(mask, None, iterations=thickness, **rim)
+        outline = cv2.subtract(mask, inside, dst=inside)
+        cv2.add(self._black[region], (*map(float, colour), 0.0), dst=target, mask=outline)
+
+
+class OverlayVideo:
+    """An H.264 video in an mp4 file (MPEG-4 where PyAV lacks x264), frame by frame.
+
+    Each frame is shown at its own time, counted from the first one, so a variable frame rate survives. An odd
+    size is made even by repeating the last row or column, because 4:2:0 video has no odd sizes.
+    """
+
+    def __init__(self, path: Path, fps: float | None = None) -> None:
+        """
+        Args:
+            path: of the file, opened with the first frame.
+            fps: about how many frames a second, for the encoder's rate control.
+        """
+        self.num_frames = 0
+        self._path = path
+        self._fps = fps or 30.0
+        self._container: av.container.OutputContainer | None = None
+
+    def write(self, image: np.ndarray, timestamp: float) -> None:
+        """Add a frame: RGB uint8 ``(H, W, 3)``, shown at `timestamp` seconds.
+
+        Raises `OutputError` when the file system or the encoder refuses.
+        """
+        pad = (image.shape[0] % 2, image.shape[1] % 2)
+        if any(pad):
+            image = cv2.copyMakeBorder(image, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
+        with self._explained():
+            if self._container is None:
+                self._open(image.shape[0], image.shape[1])
+                self._first, self._latest = timestamp, -1
+            planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
+            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            self._latest = max(round((timestamp - self._first) * CLOCK), self._latest + 1)
+            frame.pts, frame.time_base = self._latest, Fraction(1, CLOCK)
+            self._container.mux(self._stream.encode(frame))
+        self.num_frames += 1
+
+    def __enter__(self) -> OverlayVideo:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._container is None:
+            return
+        if kind is None:
+            with self._explained():
+                self._container.mux(self._stream.encode())
+                self._container.close()
+        else:
+            with suppress(av.FFmpegError, OSError):  # the error under way matters more
+                self._container.close()
+
+    def _open(self, height: int, width: int) -> None:
+        self._container = av.open(str(self._path), mode="w", format="mp4")
+        codec = next(name for name in CODECS if name in av.codecs_available)
+        rate = Fraction(min(max(self._fps, 1.0), 240.0)).limit_denominator(1001)
+        self._stream = self._container.add_stream(codec, rate=rate)
+        self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+        context = self._stream.codec_context
+        context.time_base = Fraction(1, CLOCK)
+        # What OpenCV's conversion to YUV makes: Rec. 601 (number 6 of ITU-T H.273), limited range.
+        context.colorspace, context.color_range = 6, 1
+        if codec == "libx264":
+            context.options = {"preset": "ultrafast", "crf": "21"}
+        else:  # about the same quality at a fixed number of bits a pixel
+            context.bit_rate = int(height * width * float(rate) / 5)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except av.FFmpegError as error:
+            raise OutputError(
+                f"the overlay {self._path} cannot be written ({error.strerror}); free some space "
+                "or choose another folder"
+            ) from None
+
+
+def caption_of(video: VideoInstances, track: Track) -> str:
+    """The label of a track, for example ``person 3 0.92``."""
+    return f"{video.class_name(track)} {track.id} {track.score:.2f}"
+
+
+def draw_frame(
+    renderer: OverlayRenderer, image: np.ndarray, video: VideoInstances, tracks: Sequence[Track], index: int
+) -> np.ndarray:
+    """Frame `index` with those of `video`'s `tracks` that are in it, better scores on top."""
+    bottom_up = sorted(tracks, key=lambda track: track.score)
+    return renderer.render(
+        image,
+        [track.rles[index] for track in bottom_up],
+        [track.id for track in bottom_up],
+        [caption_of(video, track) for track in bottom_up],
+    )
+
+
+def write_overlay(instances: VideoInstances, source: FrameSource, path: Path) -> None:
+    """Read `source` once more and write it with `instances` drawn on it.
+
+    Args:
+        instances: the results.
+        source: the video; frames after the last of `instances` are left out.
+        path: of the mp4 file.
+
+    Raises `InputError` for a live source, which cannot be read twice, and `OutputError` when the file system
+    or the encoder refuses.
+    """
+    if source.live:
+        raise InputError(
+            f"{source.name} is live and cannot be read again to draw the overlay; record it to a file first"
+        )
+    present = instances.by_frame()
+    renderer = OverlayRenderer()
+    with replacing(Path(path)) as temporary:
+        with OverlayVideo(temporary, _fps(instances)) as video:
+            for frame in source.frames():
+                if frame.index >= len(present):
+                    break
+                drawn = draw_frame(renderer, frame.image, instances, present[frame.index], frame.index)
+                video.write(drawn, frame.timestamp)
+        if not video.num_frames:
+            raise InputError(f"{source.name} has no frames to draw on; check --start and --end")
+
+
+def _fps(instances: VideoInstances) -> float | None:
+    if instances.num_frames < 2:
+        return None
+    seconds = float(instances.timestamps[-1] - instances.timestamps[0])
+    return (instances.num_frames - 1) / seconds if seconds > 0 else None
+
+
+class _Labels:
+    """The labels of one frame, placed so that they stay inside it and off each other."""
+
+    def __init__(self, drawn: np.ndarray) -> None:
+        self._drawn = drawn
+        self._taken: list[tuple[int, int, int, int]] = []
+        self._letters = max(9, round(min(drawn.shape[:2]) / HEIGHT_IN_LETTERS))
+
+    def draw(self, caption: str, colour: Colour, left: int, top: int, shape: tuple[int, int]) -> None:
+        """Above the object's box, or the nearest free place below that."""
+        chip, mask = label_chip(caption, colour, self._letters)
+        height, width = self._drawn.shape[:2]
+        h, w = min(chip.shape[0], height), min(chip.shape[1], width)
+        x = min(max(left + (shape[1] - w) // 2, 0), width - w)
+        wanted = min(max(top - h - 2, 0), height - h)
+        rows = [min(wanted + step * (h + 1), height - h) for step in range(5)]
+        y = next((row for row in rows if self._is_free(x, row, w, h)), wanted)
+        self._taken.append((x, y, w, h))
+        cv2.copyTo(
+            np.ascontiguousarray(chip[:h, :w]),
+            np.ascontiguousarray(mask[:h, :w]),
+            self._drawn[y : y + h, x : x + w],
+        )
+
+    def _is_free(self, x: int, y: int, w: int, h: int) -> bool:
+        return all(
+            x + w <= left or left + width <= x or y + h <= top or top + height <= y
+            for left, top, width, height in self._taken
+        )
+
+
+@lru_cache(maxsize=1024)
+def label_chip(caption: str, colour: Colour, letters: int) -> tuple[np.ndarray, np.ndarray]:
+    """Text on a rounded ground: RGB uint8 ``(h, w, 3)`` and its mask, uint8 ``(h, w)``.
+
+    Args:
+        caption: the text.
+        colour: RGB of the ground.
+        letters: height of the text in pixels.
+    """
+    font = ImageFont.load_default(letters)
+    ascent, descent = font.getmetrics()
+    padding = max(2, letters // 3)
+    size = (round(font.getlength(caption)) + 2 * padding, ascent + descent + 2)
+    chip = Image.new("RGB", size, colour)
+    ImageDraw.Draw(chip).text((padding, 1), caption, text_colour_on(colour), font=font)
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), radius=letters // 4, fill=255)
+    return np.asarray(chip), np.asarray(mask)

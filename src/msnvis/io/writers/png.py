@@ -1,0 +1,18 @@
+"""``masks/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msnvis.io.formats import png
+from msnvis.io.source import FrameSource
+from msnvis.io.writers.base import Writer, formats, original_size
+from msnvis.structures import VideoInstances
+
+
+@formats.register("png", summary="masks/: a PNG label map a frame, pixel = track id, DAVIS palette")
+class PngWriter(Writer):
+    filename = "masks"
+
+    def write(self, instances: VideoInstances, source: FrameSource, path: Path) -> None:
+        png.write(instances, path, original_size(instances, source))
