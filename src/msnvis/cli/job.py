@@ -1,0 +1,143 @@
+"""What `msnvis run` does with each input: read, segment, write, report."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from msnvis.cli.interrupt import PoliteInterrupt
+from msnvis.cli.messages import say_warning
+from msnvis.cli.progress import ProgressDisplay
+from msnvis.errors import OutputError
+
+if TYPE_CHECKING:
+    from msnvis.io.source import FrameSource
+    from msnvis.pipeline import ProgressEvent, VideoInstanceSegmenter
+    from msnvis.structures import VideoInstances
+
+
+@dataclass
+class Job:
+    """Processes inputs one after the other with the same parts.
+
+    Attributes:
+        segmenter: the three stages.
+        window: start, end, stride and max_side of `open_source`.
+        output: folder for the results.
+        formats: names of what is written.
+        own_folders: whether each input gets a folder of its own in `output`.
+    """
+
+    segmenter: VideoInstanceSegmenter
+    window: dict[str, object]
+    output: Path
+    formats: Sequence[str]
+    own_folders: bool
+    _taken: set[str] = field(default_factory=set)
+
+    def process(self, address: str) -> None:
+        """Process one input.
+
+        Raises `MsnvisError` where it fails, and `KeyboardInterrupt` after Ctrl-C, when what was done until
+        then is written.
+        """
+        from msnvis.io.readers import open_source
+
+        source = open_source(address, **self.window)
+        folder = self.output / self._free_name(source.name) if self.own_folders else self.output
+        _check_writable(folder)
+        if not source.live:
+            self._process(source, folder)
+            return
+        from msnvis.io.recording import Recording
+
+        with tempfile.TemporaryDirectory(prefix=".recording-", dir=folder) as scratch:
+            self._process(Recording(source, Path(scratch, "live.mp4")), folder)
+
+    def _process(self, source: FrameSource, folder: Path) -> None:
+        from msnvis.io.recording import Recording
+        from msnvis.io.writers import write_results
+
+        with self._display(source) as display:
+            with PoliteInterrupt() as interrupt:
+
+                def progress(event: ProgressEvent) -> None:
+                    display(event)
+                    if event.stage != "merge":
+                        interrupt.check()
+
+                began = time.perf_counter()
+                instances = self.segmenter.run(source, progress=progress)
+                seconds = time.perf_counter() - began
+            for warning in source.warnings:
+                say_warning(warning)
+            written = []
+            if instances.num_frames:
+                display.writing()
+                readable = source.replay() if isinstance(source, Recording) else source
+                written = write_results(instances, readable, folder, self.formats)
+        if written:
+            _report(instances, seconds, folder, written)
+        if self.segmenter.interrupted or interrupt.pending:
+            raise KeyboardInterrupt
+
+    def _display(self, source: FrameSource) -> ProgressDisplay:
+        one_way = source.live or self.segmenter.direction == "forward"
+        return ProgressDisplay(source.name, sweeps=1 if one_way else 2)
+
+    def _free_name(self, name: str) -> str:
+        """`name`, with a number where an earlier input has it already, in upper or lower case."""
+        free, number = name, 1
+        while free.casefold() in self._taken:
+            number += 1
+            free = f"{name}-{number}"
+        self._taken.add(free.casefold())
+        return free
+
+
+def _check_writable(folder: Path) -> None:
+    """Make `folder`; raises `OutputError` now, not after the work, where it cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OutputError(
+            f"results cannot be written to {folder} ({error.strerror}); choose another folder with --output"
+        ) from error
+
+
+def _report(instances: VideoInstances, seconds: float, folder: Path, written: Sequence[Path]) -> None:
+    """The tracks, the speed and where the results are, on stdout."""
+    console = Console(highlight=False, soft_wrap=True)
+    if instances.tracks:
+        console.print(_track_table(instances))
+    else:
+        console.print(f"no objects were found in {instances.name}", markup=False)
+    frames = instances.num_frames
+    console.print(f"{frames} frames in {seconds:.1f} s: {frames / seconds:.2f} frames a second", markup=False)
+    console.print(f"{folder}: {', '.join(path.name for path in written)}", markup=False)
+
+
+def _track_table(instances: VideoInstances) -> Table:
+    table = Table(
+        "id", "class", "score", "frames", "from", "to", title=escape(instances.name), title_justify="left"
+    )
+    for track in instances.tracks:
+        first, last = (instances.timestamps[index] for index in (min(track.rles), max(track.rles)))
+        table.add_row(
+            str(track.id),
+            escape(instances.class_name(track)),
+            f"{track.score:.2f}",
+            str(len(track.rles)),
+            f"{first:.2f} s",
+            f"{last:.2f} s",
+        )
+    return table

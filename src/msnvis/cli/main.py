@@ -1,0 +1,68 @@
+"""The `msnvis` command: its sub-commands, and how errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+import msnvis
+from msnvis.cli import demo, info, models, run, train
+from msnvis.cli.messages import error_sentence, is_debugging, say_error
+from msnvis.errors import MsnvisError
+
+#: Click's, wherever the installed Typer keeps its Click.
+_UsageError = typer.BadParameter.__base__
+
+
+class _Group(TyperGroup):
+    """Turns every error into one sentence on stderr: exit code 2 where the user can mend it, else 1."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except _UsageError as error:
+            command = error.ctx.command_path if error.ctx else "msnvis"
+            say_error(f"{error.format_message().rstrip('.')}; `{command} --help` lists the options")
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            say_error("interrupted")
+            raise typer.Exit(130) from error
+        except Exception as error:
+            if is_debugging(ctx):
+                raise
+            say_error(error_sentence(error))
+            raise typer.Exit(2 if isinstance(error, MsnvisError) else 1) from error
+
+
+app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app.command("run")(run.run)
+app.command("demo")(demo.demo)
+app.command("models")(models.models)
+app.command("info")(info.info)
+app.add_typer(train.app, name="train")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"msnvis {msnvis.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Masks, classes and stable ids for every object in a video."""
+
+
+def main() -> None:
+    """Entry point of the `msnvis` console script."""
+    sys.exit(app())

@@ -1,0 +1,134 @@
+"""`msnvis run`: from videos to tracked masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msnvis.cli.job import Job
+from msnvis.cli.messages import error_sentence, is_debugging, say_error
+
+#: Written where no --format is given.
+DEFAULT_FORMATS = ("ytvis", "overlay", "summary")
+
+
+def run(
+    ctx: typer.Context,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Video, image, folder or glob of frames, camera number, rtsp:// or http(s):// address.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Where results go; one folder each for several inputs."
+        ),
+    ] = Path("out"),
+    segmenter: Annotated[str, typer.Option(metavar="NAME", help="Finds objects in a frame.")] = "compact",
+    segmenter_weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights for the segmenter instead of its own.")
+    ] = None,
+    propagator: Annotated[
+        str, typer.Option(metavar="NAME", help="Carries masks to the next frame.")
+    ] = "flow",
+    selector: Annotated[str, typer.Option(metavar="NAME", help="Takes the better of two masks.")] = "score",
+    classifier: Annotated[
+        str, typer.Option(metavar="NAME", help="Helps to name objects; `none` leaves it to the segmenter.")
+    ] = "efficientnet-lite0",
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Classes: ytvis2019, ytvis2021, coco, or any, which keeps unnamed objects too.",
+        ),
+    ] = "ytvis2021",
+    direction: Annotated[
+        str, typer.Option(metavar="forward|backward|both", help="Which way objects are tracked.")
+    ] = "both",
+    score_threshold: Annotated[float, typer.Option(help="Score that makes a detection a new object.")] = 0.5,
+    max_objects: Annotated[int, typer.Option(help="Most objects at a time.")] = 15,
+    keep_alive: Annotated[
+        int,
+        typer.Option(metavar="FRAMES", help="How long an object that vanished can come back under its id."),
+    ] = 30,
+    shots: Annotated[bool, typer.Option(help="Find cuts, and carry nothing across them.")] = True,
+    human_objects: Annotated[
+        bool,
+        typer.Option(help="Join pieces of a board, racket, boat or motorbike that accompany one person."),
+    ] = True,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="Where networks run: auto, cpu, cuda, cuda:1, mps.")
+    ] = "auto",
+    start: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="First frame (250) or time (12.5s, 1:02.5).")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Where to stop, likewise; not included.")
+    ] = None,
+    stride: Annotated[int, typer.Option(help="Take every so-many-th frame.")] = 1,
+    max_side: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", help="Shrink frames to this longer side; results are full size."),
+    ] = None,
+    format: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help="ytvis, coco, png, mots, overlay or summary; repeat it for several.  "
+            f"[default: {', '.join(DEFAULT_FORMATS)}]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Find, outline, name and track every object of each INPUT.
+
+    The exit code is 0 when all inputs succeeded, 2 when any failed, and 130 after Ctrl-C, which writes what
+    is done.
+    """
+    # Imported here because it loads torch, which takes seconds.
+    from msnvis.io.writers import formats as known_formats
+    from msnvis.pipeline import VideoInstanceSegmenter
+    from msnvis.segmenters import create_segmenter
+
+    formats = tuple(format or DEFAULT_FORMATS)
+    for name in formats:
+        known_formats.create(name)  # a wrong name is better told now than after an hour
+    parts = VideoInstanceSegmenter(
+        segmenter=segmenter
+        if segmenter_weights is None
+        else create_segmenter(segmenter, weights=segmenter_weights, device=device),
+        propagator=propagator,
+        selector=selector,
+        classifier=classifier,
+        labels=labels,
+        direction=direction,
+        score_threshold=score_threshold,
+        max_objects=max_objects,
+        max_lost=keep_alive,
+        shots=shots,
+        human_objects=human_objects,
+        device=device,
+    )
+    window = {"start": start, "end": end, "stride": stride, "max_side": max_side}
+    job = Job(parts, window, output, formats, own_folders=len(inputs) > 1)
+    failed = 0
+    for given in inputs:
+        try:
+            job.process(given)
+        except Exception as error:
+            if is_debugging(ctx):
+                raise
+            say_error(error_sentence(error))
+            failed += 1
+    if failed:
+        if len(inputs) > 1:
+            say_error(f"{failed} of {len(inputs)} inputs failed")
+        raise typer.Exit(2)
