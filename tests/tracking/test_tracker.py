@@ -223,8 +223,14 @@ def test_class_scores_are_what_was_seen_so_far():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("score_threshold", 1.5), ("max_objects", 0), ("max_lost", -1), ("max_unconfirmed", 2.5)]
-    + [("reacquire_distance", -1.0), ("score_decay", float("nan"))],
+    [
+        ("score_threshold", 1.5),
+        ("max_objects", 0),
+        ("max_lost", -1),
+        ("max_unconfirmed", 2.5),
+        ("reacquire_distance", -1.0),
+        ("score_decay", float("nan")),
+    ],
 )
 def test_senseless_options_are_refused_by_name(option, value):
     with pytest.raises(OptionError, match=option):

@@ -228,7 +228,7 @@ def merge_directions(
             if ours == theirs:
                 prefer_forward[ours] = pair.prefer_forward
             elif pair.iou > matcher.options.duplicate_iou:
-                first.pop(ours) if strength[ours] < strength[theirs] else second.pop(theirs)
+                _drop_one(first, second, ours, theirs, strength)
         for number in first.keys() | second.keys():
             mask = first.get(number) or second[number]
             if number in first and number in second:
@@ -256,6 +256,20 @@ def limit_objects(tracks: list[Track], max_objects: int) -> list[Track]:
 class _Mask(NamedTuple):
     rle: RLE
     score: float
+
+
+def _drop_one(
+    first: dict[int, _Mask], second: dict[int, _Mask], ours: int, theirs: int, strength: dict[int, float]
+) -> None:
+    """Two objects claim the same pixels: one with another mask in this frame gives way, else the weaker."""
+    if (ours in second) == (theirs in first):
+        ours_gives_way = strength[ours] < strength[theirs]
+    else:
+        ours_gives_way = ours in second
+    if ours_gives_way:
+        del first[ours]
+    else:
+        del second[theirs]
 
 
 def _by_number(
