@@ -106,11 +106,20 @@ def read(data: Mapping[str, Any] | str | Path, video_id: int | None) -> VideoIns
     labels = {category: label for label, category in enumerate(classes)} | {UNNAMED_CATEGORY: UNNAMED}
     for annotation in mine:
         with reading.explained(f"{where}: track {annotation.get('id')}"):
-            video.tracks.append(_read_track(annotation, video, labels))
+            track, segmentations, scores = _read_track(annotation, video, labels)
+        for index, segmentation in enumerate(segmentations):
+            if segmentation is not None:
+                with reading.explained(f"{where}: track {track.id} in frame {index}"):
+                    track.rles[index] = mask_ops.from_json(segmentation, video.size)
+                    track.frame_scores[index] = float(scores[index])
+        video.tracks.append(track)
     return video
 
 
-def _read_track(annotation: Mapping[str, Any], video: VideoInstances, labels: Mapping[int, int]) -> Track:
+def _read_track(
+    annotation: Mapping[str, Any], video: VideoInstances, labels: Mapping[int, int]
+) -> tuple[Track, list[Any], list[Any]]:
+    """A track without its masks, and for each frame its mask as it is in the file, and its score."""
     score = float(annotation.get("score", 1.0))
     track = Track(
         id=int(annotation["id"]),
@@ -122,12 +131,7 @@ def _read_track(annotation: Mapping[str, Any], video: VideoInstances, labels: Ma
     scores = annotation.get("scores") or [score] * len(segmentations)
     if len(segmentations) != video.num_frames or len(scores) != video.num_frames:
         raise ValueError(f"it has {len(segmentations)} masks for {video.num_frames} frames")
-    for index, segmentation in enumerate(segmentations):
-        if segmentation is not None:
-            with reading.explained(f"frame {index}"):
-                track.rles[index] = mask_ops.from_json(segmentation, video.size)
-                track.frame_scores[index] = float(scores[index])
-    return track
+    return track, segmentations, scores
 
 
 def _choose_video(videos: list[Mapping[str, Any]], video_id: int | None) -> Mapping[str, Any]:
