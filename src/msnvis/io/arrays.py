@@ -56,8 +56,5 @@ class FrameArrays(FrameSource):
         if self.size is None:
             self.size = self.source_size = (height, width)
         if self.size != (height, width):
-            self.warn(
-                f"the frames of {self.name} change size: frame {index} is {width}x{height}, the first "
-                f"{self.size[1]}x{self.size[0]}; all are scaled to the size of the first"
-            )
+            self.warn_of_size(f"frame {index}", (height, width), self.size)
         return array

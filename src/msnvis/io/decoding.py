@@ -14,6 +14,7 @@ from msnvis.io.source import FrameSource, check_pixels, fit, working_size
 
 #: Formats in which FFmpeg "plays" text files; what is not a video shall be called so.
 _TEXT_FORMATS = {"tty"}
+_DAMAGED = "{} is damaged: some of its frames are missing or only partly restored"
 #: A step back of more than this many seconds is a new clock (joined recordings), not a disordered frame.
 _RESTART_SECONDS = 1.0
 
@@ -60,34 +61,49 @@ def _stream_types(container: av.container.InputContainer) -> str:
 
 
 def decode(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, source: FrameSource
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    source: FrameSource,
+    after_seek: bool = False,
 ) -> Iterator[av.VideoFrame]:
-    """All frames from where `container` stands, in order of presentation, without those that are damaged."""
+    """All frames from where `container` stands, in order of presentation; warns of damaged ones.
+
+    After a seek it is no damage that frames before the first keyframe are broken.
+    """
+    is_clean = not after_seek
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
+            if packet is not None and packet.size == 0 and packet.dts is not None:
+                continue  # a dropped frame; the decoder would take it for the end
             frames = stream.decode(None) if packet is None else packet.decode()
         except av.error.EOFError:
             return
         except av.error.InvalidDataError:
-            source.warn(f"{source.name} is damaged: some frames could not be decoded and are left out")
+            if is_clean:
+                source.warn(_DAMAGED.format(source.label))
             continue
         except av.error.FFmpegError as error:
-            raise InputError(f"reading {source.name} failed: {error.strerror or error}") from error
-        yield from frames
+            raise InputError(f"reading {source.label} failed: {error.strerror or error}") from error
+        for frame in frames:
+            is_clean = is_clean or frame.key_frame
+            if is_clean and frame.is_corrupt:
+                source.warn(_DAMAGED.format(source.label))
+            yield frame
         if packet is None:
             return
 
 
 class Clock:
-    """Turns timestamps as stored into seconds that strictly increase.
+    """Turns timestamps as stored into seconds that strictly increase; counts frames where none are stored.
 
     A missing timestamp is one frame after the one before; one that repeats or steps back a little, half a
     frame; after a jump back of more than a second (joined recordings) the time goes on one frame later.
     """
 
-    def __init__(self, origin: float, fps: float) -> None:
+    def __init__(self, origin: float, fps: float, is_timed: bool = True) -> None:
+        self._is_timed = is_timed
         self._offset = -origin
         self._step = 1.0 / fps
         self._last: float | None = None
@@ -95,7 +111,7 @@ class Clock:
     def tick(self, frame: av.VideoFrame) -> float:
         """The time of the next frame in seconds."""
         last = self._last
-        if frame.pts is None or frame.time_base is None:
+        if not self._is_timed or frame.pts is None or frame.time_base is None:
             time = 0.0 if last is None else last + self._step
         else:
             time = float(frame.pts * frame.time_base) + self._offset
@@ -156,11 +172,8 @@ class Upright:
         """RGB uint8 ``(H, W, 3)``; `number` is for messages."""
         source = self._source
         if (frame.height, frame.width) != self._stored:
-            check_pixels(source.name, (frame.height, frame.width))
-            source.warn(
-                f"the frames of {source.name} change size: frame {number} is {frame.width}x{frame.height}, "
-                f"the first {self._stored[1]}x{self._stored[0]}; all are scaled to the size of the first"
-            )
+            check_pixels(source.label, (frame.height, frame.width))
+            source.warn_of_size(f"frame {number}", (frame.height, frame.width), self._stored)
         # Bilinear concerns the colour planes only, and takes less than half the time of the default.
         rgb = frame.to_ndarray(format="rgb24", interpolation="BILINEAR")
         return self.orientation.apply(fit(rgb, self._working))

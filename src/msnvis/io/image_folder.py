@@ -27,6 +27,8 @@ class ImageFolder(FrameSource):
     numbers keep matching the files. Raises `InputError` where none can be read.
     """
 
+    kind = "image files"
+
     def __init__(self, name: str, files: Sequence[Path], window: Window, max_side: int | None) -> None:
         super().__init__(name)
         timed = ((number / NOMINAL_FPS, number) for number in range(len(files)))
@@ -61,11 +63,7 @@ class ImageFolder(FrameSource):
             self.warn(f"frame {number}: {error}; the frame before it stands in")
             return None
         if image.shape[:2] != self.source_size:
-            self.warn(
-                f"the frames of {self.name} change size: {file.name} (frame {number}) is "
-                f"{image.shape[1]}x{image.shape[0]}, the first {self.source_size[1]}x{self.source_size[0]}; "
-                "all are scaled to the size of the first"
-            )
+            self.warn_of_size(f"{file.name} (frame {number})", image.shape[:2], self.source_size)
         return fit(image, self.size)
 
     def _image_before(self, index: int) -> np.ndarray:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 
 import cv2
@@ -37,10 +39,11 @@ class LiveSource(FrameSource):
         finally:
             self._close()
 
+    @abstractmethod
     def _images(self) -> Iterator[tuple[float, np.ndarray]]:
         """Seconds since the first frame, and images at the working size."""
-        raise InputError(f"{self.name} gives no frames")
 
+    @abstractmethod
     def _close(self) -> None:
         """Let go of the device or connection."""
 
@@ -48,9 +51,12 @@ class LiveSource(FrameSource):
 class Camera(LiveSource):
     """A camera by its number, through OpenCV; raises `InputError` where it gives no picture."""
 
+    kind = "camera"
+
     def __init__(self, number: int, window: Window, max_side: int | None) -> None:
         super().__init__(f"camera{number}", window)
-        self._capture = cv2.VideoCapture(number)
+        with _quiet_opencv():
+            self._capture = cv2.VideoCapture(number)
         self._first = self._read()
         if self._first is None:
             self._capture.release()
@@ -77,6 +83,8 @@ class Camera(LiveSource):
 
 class NetworkStream(LiveSource):
     """An ``rtsp://`` or ``http(s)://`` address through PyAV; raises `InputError` where it gives nothing."""
+
+    kind = "network stream"
 
     def __init__(self, address: str, window: Window, max_side: int | None) -> None:
         super().__init__(_short(address), window)
@@ -107,6 +115,17 @@ class NetworkStream(LiveSource):
 
     def _close(self) -> None:
         self._container.close()
+
+
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """OpenCV tries several drivers and complains of each on the terminal; the error raised says enough."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _short(address: str) -> str:

@@ -37,7 +37,10 @@ class OnlineAdaptiveDetector(ContentDetector):
 
     def process_frame(self, timecode: FrameTimecode, frame_img: np.ndarray) -> list[FrameTimecode]:
         """`timecode` in a list where the frame begins a shot, else an empty list."""
+        is_first = self._frame_score is None
         super().process_frame(timecode, frame_img)
+        if is_first:
+            return []
         score = self._frame_score
         self._since_cut += 1
         stands_out = score >= max(self._least, self._ratio * max(self._recent, default=np.inf))
@@ -66,7 +69,7 @@ class ShotDetector:
     [False, False, True, False]
     """
 
-    def __init__(self, threshold: float = 27.0, ratio: float = 2.0, min_shot: int = 8) -> None:
+    def __init__(self, threshold: float = 27.0, ratio: float = 1.8, min_shot: int = 8) -> None:
         if not threshold > 0 or not ratio > 0 or min_shot < 1:
             raise OptionError(
                 "shots need a threshold and a ratio above 0 and a shortest length from 1 frame on, "

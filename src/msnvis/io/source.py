@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from msnvis.errors import InputError, OptionError
+from msnvis.io.info import VideoInfo
 
 #: Frames a second assumed where the input does not say (folders of frames, arrays).
 NOMINAL_FPS = 25.0
@@ -49,16 +50,21 @@ class FrameSource(ABC):
         fps: frames a second of the input (before the stride), or None where it has no clock.
         live: a camera or an address: forward only, once.
         warnings: sentences on what was wrong with the input but could be coped with; grows while reading.
+        label: what messages call it: the file's name with its ending, or `name`.
     """
 
-    def __init__(self, name: str, *, live: bool = False) -> None:
+    kind = "frames"
+
+    def __init__(self, name: str, *, live: bool = False, label: str | None = None) -> None:
         self.name = name
+        self.label = label or name
         self.live = live
         self.size: tuple[int, int] | None = None
         self.source_size: tuple[int, int] | None = None
         self.num_frames: int | None = None
         self.fps: float | None = None
         self.warnings: list[str] = []
+        self._changes_size = False
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
@@ -66,12 +72,33 @@ class FrameSource(ABC):
 
     def frames_reversed(self) -> Iterator[Frame]:
         """The same frames with the same indices and timestamps, last first, in bounded memory."""
-        raise InputError(f"{self.name} is live and can only be read forward; use the direction 'forward'")
+        raise InputError(f"{self.label} is live and can only be read forward; use the direction 'forward'")
+
+    def describe(self) -> VideoInfo:
+        """What the input is as a whole: kind, coding, size, length."""
+        return VideoInfo(
+            name=self.label,
+            kind=self.kind,
+            source_size=self.source_size,
+            num_frames=self.num_frames,
+            fps=self.fps,
+            live=self.live,
+            warnings=list(self.warnings),
+        )
 
     def warn(self, text: str) -> None:
         """Add `text` to `warnings`, once."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def warn_of_size(self, which: str, size: tuple[int, int], first: tuple[int, int]) -> None:
+        """Say, once, that the image called `which` has another `size` ``(height, width)`` than the first."""
+        if not self._changes_size:
+            self._changes_size = True
+            self.warn(
+                f"the frames of {self.label} change size: {which} is {size[1]}x{size[0]}, the first "
+                f"{first[1]}x{first[0]}; all are scaled to the size of the first"
+            )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +24,7 @@ import numpy as np
 
 from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
+from msnvis.io.info import VideoInfo, packet_facts
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
 
 #: Frames of one chunk held in memory, in bytes.
@@ -34,6 +36,8 @@ DISK_BYTES = 2 * 2**30
 _MOST_DECODES = 4
 #: Tries at the keyframe before a wanted time, in seconds before it: not every container seeks precisely.
 _SEEK_BACK = (0.0, 1.0, 10.0)
+#: Formats of constant frame rate without timestamps; what FFmpeg makes up for them is late or out of order.
+_UNTIMED = {"avi"}
 #: Every this many-th row of a frame goes into its checksum.
 _CHECKSUM_ROWS = 16
 #: A file whose header promises this much more than it holds, as a share and in seconds, is called truncated.
@@ -43,16 +47,20 @@ _SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5
 class VideoFile(FrameSource):
     """A file that PyAV reads; raises `InputError` where it holds no video, `OptionError` for a bad window."""
 
+    kind = "video file"
+
     def __init__(self, path: Path, window: Window, max_side: int | None) -> None:
-        super().__init__(path.stem)
+        super().__init__(path.stem, label=path.name)
         self._path = path
         self._window = window
         self._index: _Index | None = None
         self._seek_start: int | None = None
+        self._lands_late = False
         with self._open() as container:
             stream = video_stream(container, path.name)
             rate = stream.average_rate or stream.guessed_rate
             self.fps = float(rate) if rate else None
+            self._is_timed = container.format.name not in _UNTIMED
             first = next(decode(container, stream, self), None)
             if first is None:
                 raise InputError(f"{path.name} has a video stream but not one frame that can be decoded")
@@ -62,6 +70,19 @@ class VideoFile(FrameSource):
             self._upright = Upright(self, first, max_side)
         self._check_window()
         self.num_frames = self._estimate()
+
+    def describe(self) -> VideoInfo:
+        with self._open() as container:
+            stream = video_stream(container, self.label)
+            codec = stream.codec_context
+            return replace(
+                super().describe(),
+                container=container.format.name,
+                codec=codec.name,
+                pixel_format=codec.pix_fmt,
+                rotation=self._upright.orientation.degrees,
+                **packet_facts(container, stream),
+            )
 
     def frames(self) -> Iterator[Frame]:
         index = _Index()
@@ -86,11 +107,11 @@ class VideoFile(FrameSource):
                     yield Frame(position, index.times[position], stack.pop())
 
     def _open(self) -> av.container.InputContainer:
-        return open_container(self._path, self._path.name)
+        return open_container(self._path, self.label)
 
     def _walk(self, index: _Index) -> Iterator[tuple[av.VideoFrame, int | None]]:
         """Every frame up to the end, with its position among the chosen ones; fills `index`."""
-        clock = Clock(self._origin, self.fps or NOMINAL_FPS)
+        clock = Clock(self._origin, self.fps or NOMINAL_FPS, self._is_timed)
         window, inside, time = self._window, 0, 0.0
         for number, frame in enumerate(self._decode_from_start()):
             time = clock.tick(frame)
@@ -102,7 +123,7 @@ class VideoFile(FrameSource):
             yield frame, (len(index.times) - 1 if chosen else None)
         else:
             self._check_complete(len(index.pts), time)
-        window.check_not_empty(self._path.name, len(index.times), len(index.pts), time)
+        window.check_not_empty(self.label, len(index.times), len(index.pts), time)
         index.finish()
         self._index, self.num_frames = index, len(index.times)
 
@@ -111,19 +132,19 @@ class VideoFile(FrameSource):
         if self._seek_start is None:
             self._seek_start = self._find_start()
         with self._open() as container:
-            stream = video_stream(container, self._path.name)
+            stream = video_stream(container, self.label)
             if self._seek_start > 0:
                 container.seek(self._seek_start - 1, stream=stream)
-            yield from decode(container, stream, self)
+            yield from decode(container, stream, self, after_seek=self._seek_start > 0)
 
     def _find_start(self) -> int:
         """One more than the timestamp to seek to for decoding to begin before the window; 0: do not seek."""
         start, end = self._window.start, self._window.end
-        if not isinstance(start, float) or isinstance(end, int):
-            return 0  # frame numbers are counted from the first frame
+        if not isinstance(start, float) or isinstance(end, int) or not self._is_timed:
+            return 0  # frame numbers, and times made of them, are counted from the first frame
         for back in _SEEK_BACK:
             with self._open() as container:
-                stream = video_stream(container, self._path.name)
+                stream = video_stream(container, self.label)
                 target = int((start - back + self._origin) / stream.time_base)
                 if target <= 0:
                     return 0
@@ -138,7 +159,7 @@ class VideoFile(FrameSource):
             container.seek(target, stream=stream)
         except av.error.FFmpegError:
             return None
-        for frame in decode(container, stream, self):
+        for frame in decode(container, stream, self, after_seek=True):
             if frame.key_frame:
                 return frame.pts
         return None
@@ -147,8 +168,10 @@ class VideoFile(FrameSource):
         """Put the chosen frames `first` to `last` (exclusive) on `stack`."""
         numbers = index.kept[first:last]
         if index.is_ordered:
-            for target in index.seek_targets(numbers[0]):
+            targets = index.seek_targets(numbers[0])
+            for target in targets[1:] if self._lands_late else targets:
                 if self._decode_after_seek(index, target, numbers, stack):
+                    self._lands_late = target != targets[0]  # likewise for the other chunks
                     return
                 stack.clear()
         wanted = set(numbers)
@@ -157,23 +180,23 @@ class VideoFile(FrameSource):
                 stack.push(self._upright.image(frame, number))
             if number == numbers[-1]:
                 return
-        raise InputError(f"{self._path.name} changed or became unreadable while it was being read")
+        raise InputError(f"{self.label} changed or became unreadable while it was being read")
 
     def _decode_after_seek(self, index: _Index, target: int, numbers: array, stack: _Stack) -> bool:
         """Seek to a timestamp and collect frames; False as soon as these are not the ones seen before."""
         with self._open() as container:
-            stream = video_stream(container, self._path.name)
+            stream = video_stream(container, self.label)
             try:
                 container.seek(target, stream=stream)
             except av.error.FFmpegError:
                 return False
             found = 0
-            for frame in decode(container, stream, self):
+            for frame in decode(container, stream, self, after_seek=True):
                 number = numbers[found]
                 if frame.pts is None or frame.pts > index.pts[number]:
                     return False
                 if frame.pts == index.pts[number]:
-                    if _checksum(frame) != index.checksums[number]:
+                    if _checksum(frame) != index.checksums[number] and not frame.is_corrupt:
                         return False
                     stack.push(self._upright.image(frame, number))
                     found += 1
@@ -182,7 +205,7 @@ class VideoFile(FrameSource):
         return False
 
     def _check_window(self) -> None:
-        start, name = self._window.start, self._path.name
+        start, name = self._window.start, self.label
         if isinstance(start, int) and 0 < self._declared <= start:
             raise OptionError(
                 f"the start ({start}) lies beyond the end of {name}, which has {self._declared} frames"
@@ -208,16 +231,16 @@ class VideoFile(FrameSource):
     def _check_complete(self, count: int, last_time: float) -> None:
         """Warn where the file ends well before its header says."""
         missing = (self._declared_end or 0) - last_time - 1 / (self.fps or NOMINAL_FPS)
-        if missing <= max(_SHORT_SECONDS, _SHORT_SHARE * (self._declared_end or 0)):
-            return
+        is_short = missing > max(_SHORT_SECONDS, _SHORT_SHARE * (self._declared_end or 0))
         if self._declared and not self._seek_start:
-            if count < (1 - _SHORT_SHARE) * self._declared:
-                self.warn(f"{self._path.name} is truncated: {count} of {self._declared} frames could be read")
-            return
-        self.warn(
-            f"{self._path.name} seems truncated: its frames end at {last_time:.1f} s, "
-            f"not at {self._declared_end:.1f} s"
-        )
+            # An edit list may hide frames that the header counts: the time must be short, too.
+            if count < (1 - _SHORT_SHARE) * self._declared and (is_short or not self._is_timed):
+                self.warn(f"{self.label} is truncated: {count} of {self._declared} frames could be read")
+        elif is_short:
+            self.warn(
+                f"{self.label} seems truncated: its frames end at {last_time:.1f} s, "
+                f"not at {self._declared_end:.1f} s"
+            )
 
 
 def _origin(container: av.container.InputContainer, first: av.VideoFrame) -> float:
@@ -234,7 +257,7 @@ def _declared_end(
     if stream.duration:
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base) - origin
     if container.duration and len(container.streams) == 1:  # else it may be the sound's
-        return container.duration / av.time_base
+        return container.duration / av.time_base - max(0.0, origin)  # some count from 0, some from the origin
     return None
 
 
