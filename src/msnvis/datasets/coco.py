@@ -24,7 +24,7 @@ _ALL = frozenset({"all", "all80"})
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object: box ``x1 y1 x2 y2`` in pixels, index into the classes, mask or None where only the box is known."""
+    """One object: box ``x1 y1 x2 y2`` in pixels, index into the classes, mask (None: only the box is known)."""
 
     box: tuple[float, float, float, float]
     label: int
@@ -49,8 +49,8 @@ class ImageRecord:
 def read_coco(annotations: Path, images: Path, classes: Sequence[str] | None = None) -> list[ImageRecord]:
     """Read a COCO json.
 
-    An image may carry a field ``exhaustive``: ``all`` (the default), ``voc20`` or class names separated by commas;
-    it says which classes are completely labelled there.
+    An image may carry a field ``exhaustive``: ``all`` (the default), ``voc20`` or class names separated by
+    commas; it says which classes are completely labelled there.
 
     Args:
         annotations: the json file.
@@ -98,7 +98,11 @@ def class_names(content: dict) -> tuple[str, ...]:
 def split_held_out(
     records: Sequence[ImageRecord], num_classes: int, count: int, seed: int
 ) -> tuple[list[ImageRecord], list[ImageRecord]]:
-    """Set aside `count` random images that vouch for every class and hold an object; returns (train, held out)."""
+    """Set aside `count` random images that vouch for every class and hold an object.
+
+    Returns:
+        The images to train on and those held out.
+    """
     full = [i for i, r in enumerate(records) if len(r.vouched) == num_classes and r.annotations]
     if count > len(full):
         raise InputError(f"cannot hold out {count} images: only {len(full)} are fully labelled and not empty")

@@ -1,7 +1,8 @@
-"""The class-balanced sampler: images with rare classes are drawn more often (paper 4.1, "balanced data sampler").
+"""The class-balanced sampler (paper 4.1, "balanced data sampler"): rare classes are drawn more often.
 
-The paper does not give the rule; this is repeat-factor sampling (Gupta et al., LVIS, CVPR 2019, section 4): an image
-is repeated by the largest ``sqrt(threshold / share of images with that class)`` of its classes, at least once.
+The paper does not give the rule; this is repeat-factor sampling (Gupta et al., LVIS, CVPR 2019, section 4):
+an image is repeated by the largest ``sqrt(threshold / share of images with that class)`` of its classes, at
+least once.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def repeat_factors(labels: Sequence[Sequence[int]], threshold: float) -> np.ndar
 class BalancedSampler:
     """An endless, resumable stream of ``(image index, sample number)``.
 
-    Entry `n` depends on nothing but the seed and `n`, so that a training that goes on from sample `n` sees what an
-    uninterrupted one would have seen.
+    Entry `n` depends on nothing but the seed and `n`, so that a training that goes on from sample `n` sees
+    what an uninterrupted one would have seen.
     """
 
     def __init__(self, factors: np.ndarray, seed: int, start: int = 0) -> None:

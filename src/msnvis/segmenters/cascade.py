@@ -3,10 +3,10 @@
 One code for every backbone: `CascadeConfig` says what differs between the small `compact` network and the
 published Swin one. Built on torchvision's detection parts.
 
-Images may be *partly labelled*: each target carries the classes that its annotation vouches for. A region without a
-label is then known to be none of those classes, but may be any other, so its classification loss is the
-negative log of the summed probability of background and every class not vouched for (marginal likelihood); the
-class-agnostic proposal network gets no negatives at all from such an image.
+Images may be *partly labelled*: each target carries the classes that its annotation vouches for. A region
+without a label is then known to be none of those classes, but may be any other, so its classification loss
+is the negative log of the summed probability of background and every class not vouched for (marginal
+likelihood); the class-agnostic proposal network gets no negatives at all from such an image.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from torchvision.ops import (
 )
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-#: IoU that makes a region a positive, loss weight and box-coder weights (1 / standard deviations) of each stage
-#: (Cascade R-CNN, section 4; the same in the published Swin configuration).
+#: IoU that makes a region a positive, loss weight and box-coder weights (1 / standard deviations) of each
+#: stage (Cascade R-CNN, section 4; the same in the published Swin configuration).
 STAGE_IOU = (0.5, 0.6, 0.7)
 STAGE_LOSS_WEIGHT = (1.0, 0.5, 0.25)
 STAGE_BOX_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
@@ -45,8 +45,9 @@ CROWD_OVERLAP = 0.5
 class Target(TypedDict):
     """Annotation of one training image; G objects, C classes.
 
-    boxes ``(G, 4)`` float32 xyxy pixels, labels ``(G,)`` int64, masks ``(G, H, W)`` uint8, has_mask ``(G,)`` bool,
-    crowd ``(K, 4)`` boxes to ignore, vouched ``(C,)`` bool: classes of which every instance is labelled.
+    boxes ``(G, 4)`` float32 xyxy pixels, labels ``(G,)`` int64, masks ``(G, H, W)`` uint8, has_mask ``(G,)``
+    bool, crowd ``(K, 4)`` boxes to ignore, vouched ``(C,)`` bool: classes of which every instance is
+    labelled.
     """
 
     boxes: Tensor
@@ -76,12 +77,14 @@ class CascadeConfig:
         box_convs, box_fc: convolutions and hidden units of each box head.
         mask_convs: convolutions of each mask head.
         mask_stages: box stages that have a mask head; their probabilities are averaged.
-        class_agnostic: one box and one mask for each region, whatever its class, and one detection a region scored
+        class_agnostic: one box and one mask for each region, whatever its class, and one detection a region
+        scored
             by the probability of *any* class; otherwise one of each for every class.
         pyramid_norm, mask_norm: batch norm in the pyramid and in the mask heads (box heads always have it).
         anchor_sizes: for each level of the proposal network, in pixels.
         proposal_levels: first pyramid level (0 is stride 4) that the proposal network looks at.
-        canonical_size: side of a region, in pixels, that is pooled at stride 16 (224 for images of 800 pixels).
+        canonical_size: side of a region, in pixels, that is pooled at stride 16 (224 for images of 800
+        pixels).
         sampling_ratio: of RoIAlign; 0 adapts it to the region.
         train_proposals, test_proposals: regions an image.
         regions_per_image: sampled for the loss of each stage; masks_per_image: positives for the mask loss.
@@ -133,7 +136,8 @@ class CascadeMaskRCNN(nn.Module):
     """Backbone, feature pyramid, proposals, three box stages and masks.
 
     Args:
-        backbone: maps normalised images to feature maps at strides 4, 8, 16, 32 and tells their `out_channels`.
+        backbone: maps normalised images to feature maps at strides 4, 8, 16, 32 and tells their
+        `out_channels`.
         num_classes: C, without background; background is the last logit.
         config: sizes of the parts.
     """
@@ -400,8 +404,8 @@ def sample_regions(
 ) -> _Regions:
     """Match boxes and the true boxes themselves to the truth, and draw `count` of them at random.
 
-    Labels are the class of positives and C, the number of classes, for negatives; regions inside a crowd are left
-    out.
+    Labels are the class of positives and C, the number of classes, for negatives; regions inside a crowd are
+    left out.
     """
     num_classes = len(target["vouched"])
     truth = target["boxes"]
@@ -486,8 +490,8 @@ def pool_regions(
 
 
 def crop_masks(masks: Tensor, index: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """What a mask head should answer: ``(R, side, side)`` float32 in 0..1, the truth `index` inside each box."""
-    rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)
+    """What a mask head should answer: ``(R, side, side)`` float32 in 0..1, the truth `index` inside each
+    box.""" rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)
     return roi_align(masks[:, None].to(boxes), rois, side, 1.0, 1, aligned=True)[:, 0]
 
 

@@ -20,7 +20,8 @@ _STRIDE = 32
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a network expects: mean and standard deviation of RGB in 0..1, and the size that images are scaled to.
+    """What a network expects: mean and standard deviation of RGB in 0..1, and the size that images are
+    scaled to.
 
     The short side becomes `short_side` pixels unless the long side would exceed `long_side`.
     """

@@ -45,7 +45,8 @@ def create_compact(
     Args:
         weights: a safetensors file written by the training; the shipped one by default.
         device: ``auto``, ``cpu``, ``cuda``...
-        short_side, long_side: pixels that images are scaled to; larger finds smaller objects and takes longer.
+        short_side, long_side: pixels that images are scaled to; larger finds smaller objects and takes
+        longer.
 
     Raises:
         WeightsError: the file is missing, broken or belongs to another network.

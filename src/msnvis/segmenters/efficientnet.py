@@ -1,7 +1,8 @@
 """EfficientNet-Lite0: the backbone of `compact` and the network of the default classifier.
 
 The "lite" variants drop squeeze-and-excitation and use ReLU6 (github.com/tensorflow/tpu,
-models/official/efficientnet/lite). Widths and depths are those of EfficientNet-B0 (Tan & Le, ICML 2019, table 1).
+models/official/efficientnet/lite). Widths and depths are those of EfficientNet-B0 (Tan & Le, ICML 2019,
+table 1).
 """
 
 from __future__ import annotations
@@ -137,8 +138,8 @@ class EfficientNetLite0Features(nn.Module):
     def freeze(self, blocks: int) -> None:
         """Stop training the stem, the first `blocks` blocks and every depthwise kernel.
 
-        The gradient of depthwise kernels is half the cost of a training step on a CPU, and filters that are generic
-        after ImageNet gain little from it.
+        The gradient of depthwise kernels is half the cost of a training step on a CPU, and filters that are
+        generic after ImageNet gain little from it.
         """
         for module in (self.stem, *self.blocks[:blocks], *(block.depthwise for block in self.blocks)):
             module.requires_grad_(False)

@@ -24,8 +24,8 @@ PAD_VALUE = 128
 class Sample:
     """One training image with G objects.
 
-    image ``(H, W, 3)`` uint8 RGB, boxes ``(G, 4)`` float32 xyxy, labels ``(G,)`` int64, masks ``(G, H, W)`` uint8,
-    has_mask, crowd ``(G,)`` bool. Where `has_mask` is False the mask is the filled box.
+    image ``(H, W, 3)`` uint8 RGB, boxes ``(G, 4)`` float32 xyxy, labels ``(G,)`` int64, masks ``(G, H, W)``
+    uint8, has_mask, crowd ``(G,)`` bool. Where `has_mask` is False the mask is the filled box.
     """
 
     image: np.ndarray
@@ -52,7 +52,8 @@ class Augmentation:
     """How training images are varied.
 
     Attributes:
-        scale: range of the large-scale jitter, relative to the size at which image and canvas have equal areas.
+        scale: range of the large-scale jitter, relative to the size at which image and canvas have equal
+        areas.
         flip: probability of mirroring.
         paste: probability of pasting objects of another image.
         colour: strength of brightness, contrast and saturation changes.
@@ -97,8 +98,8 @@ def load_sample(record: ImageRecord) -> Sample:
 def augment(
     sample: Sample, other: Sample | None, canvas: tuple[int, int], options: Augmentation, rng: Generator
 ) -> Sample:
-    """A random variation of `sample` on a canvas of ``(height, width)``; objects of `other` are pasted onto it."""
-    sample = jitter(sample, canvas, options, rng)
+    """A random variation of `sample` on a canvas of ``(height, width)``; objects of `other` are pasted onto
+    it.""" sample = jitter(sample, canvas, options, rng)
     if other is not None:
         sample = paste(sample, jitter(other, canvas, options, rng), rng)
     return replace(sample, image=_photometric(sample.image, options, rng))

@@ -17,8 +17,8 @@ from msnvis.segmenters.training.augment import Augmentation, Sample, augment, lo
 class TrainingImages(Dataset):
     """Augmented images; an item is asked for by ``(image index, sample number)`` of `BalancedSampler`.
 
-    Everything random about an item comes from the seed and the sample number, so a resumed training repeats it. All
-    samples of one batch share a canvas size.
+    Everything random about an item comes from the seed and the sample number, so a resumed training repeats
+    it. All samples of one batch share a canvas size.
     """
 
     def __init__(

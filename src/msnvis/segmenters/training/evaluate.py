@@ -32,8 +32,8 @@ def evaluate_segmenter(
 
     Returns:
         In 0..1: ``any_ap50``, ``any_ap`` and ``any_ar10`` with all classes taken as one and scored by
-        `Detections.scores`; ``ap50_<class>`` for each class with at least `MIN_INSTANCES` objects; ``frequent_ap50``,
-        the mean of those; ``ap50``, the mean over every class that occurs.
+        `Detections.scores`; ``ap50_<class>`` for each class with at least `MIN_INSTANCES` objects;
+        ``frequent_ap50``, the mean of those; ``ap50``, the mean over every class that occurs.
     """
     found = []
     for number, record in enumerate(records):

@@ -47,7 +47,8 @@ class TrainOptions:
         learning_rate: of the heads; the backbone gets `backbone_factor` of it.
         warmup: steps over which the learning rate rises from zero.
         canvases: sides in pixels of the square training images; each batch draws one (multi-scale).
-        balance: classes in a smaller share of images than this are drawn more often; 0 switches balancing off.
+        balance: classes in a smaller share of images than this are drawn more often; 0 switches balancing
+        off.
         ema: decay of the running average of the weights, which is what gets exported.
         hold_out: fully labelled images of the first dataset set aside for validation, chosen by `split_seed`.
         validate_every, checkpoint_every: in steps.
@@ -171,7 +172,7 @@ class _Trainer:
             total = sum(losses.values())
         if not torch.isfinite(total):
             raise MsnvisError(
-                f"the loss is not finite at step {self.step}; lower --learning-rate and run the same command again"
+                f"the loss is not finite at step {self.step}; lower the learning rate and run again"
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
