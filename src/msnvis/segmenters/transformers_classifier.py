@@ -73,16 +73,14 @@ def label_matrix(id2label: Mapping[int, str], space: LabelSpace) -> np.ndarray:
     """
     names = [[part.strip() for part in id2label[index].split(",")] for index in range(len(id2label))]
     imagenet = imagenet_classes()
-    agree = sum(
-        name.lower() in (n.lower() for n in given) for name, given in zip(imagenet, names, strict=False)
-    )
+    agree = sum(name in given for name, given in zip(imagenet, names, strict=False))
     if len(names) == len(imagenet) and agree >= _IMAGENET_AGREEMENT * len(imagenet):
         return imagenet_map(space)
-    by_name = dict(zip((name.lower() for name in imagenet), imagenet_map(space), strict=True))
+    by_name = dict(zip(imagenet, imagenet_map(space), strict=True))
     matrix = np.zeros((len(names), len(space.classes)), np.float32)
     for row, given in enumerate(names):
-        rows = (class_map((name,), space)[0] + by_name.get(name.lower(), 0) for name in given)
-        matrix[row] = next((np.minimum(found, 1) for found in rows if found.any()), 0)
+        candidates = [by_name[name] for name in given if name in by_name] + list(class_map(given, space))
+        matrix[row] = next((found for found in candidates if found.any()), 0)
     return matrix
 
 

