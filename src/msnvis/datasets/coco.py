@@ -24,7 +24,7 @@ _ALL = frozenset({"all", "all80"})
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object: box ``x1 y1 x2 y2`` in pixels, index into the classes, mask (None: only the box is known)."""
+    """One object: box ``x1 y1 x2 y2`` in pixels, index into the classes, mask (None: unknown)."""
 
     box: tuple[float, float, float, float]
     label: int

@@ -98,8 +98,8 @@ def load_sample(record: ImageRecord) -> Sample:
 def augment(
     sample: Sample, other: Sample | None, canvas: tuple[int, int], options: Augmentation, rng: Generator
 ) -> Sample:
-    """A random variation of `sample` on a canvas of ``(height, width)``; objects of `other` are pasted onto
-    it.""" sample = jitter(sample, canvas, options, rng)
+    """Vary `sample` at random on a canvas of ``(height, width)``; objects of `other` are pasted onto it."""
+    sample = jitter(sample, canvas, options, rng)
     if other is not None:
         sample = paste(sample, jitter(other, canvas, options, rng), rng)
     return replace(sample, image=_photometric(sample.image, options, rng))
