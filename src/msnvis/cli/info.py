@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 
 def info(
-    video: Annotated[
-        str,
+    videos: Annotated[
+        list[str],
         typer.Argument(
-            help="Video, image, folder or glob of frames, camera number, rtsp:// or http(s):// address."
+            metavar="VIDEO",
+            help="Video, image, folder or glob of frames, camera number, rtsp:// or http(s):// address.",
+            show_default=False,
         ),
     ],
 ) -> None:
-    """Say what a video is: kind, size, frame rate, length."""
+    """Say what each VIDEO is: kind, coding, size, length, frame rate."""
     from msnvis.io.readers import open_source
 
-    source = open_source(video)
-    Console(soft_wrap=True, highlight=False).print(source.describe())
+    for video in videos:
+        typer.echo(str(open_source(video).describe()))

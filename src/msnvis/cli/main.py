@@ -39,7 +39,13 @@ class _Group(TyperGroup):
             raise typer.Exit(2 if isinstance(error, MsnvisError) else 1) from error
 
 
-app = typer.Typer(cls=_Group, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("models")(models.models)
