@@ -128,6 +128,13 @@ def test_tracks_that_are_refused_do_not_cover_the_same_pixels_twice():
     assert sorted(first.rles) == [0, 1, 2, 3] and sorted(second.rles) == [1, 2, 3]
 
 
+def test_the_rest_of_a_track_that_mostly_repeats_another_goes_too():
+    forward = [{1: (0, 10)}] * 5 + [{}]
+    backward = [{1: (0, 10)}, {1: (0, 10), 2: (0, 10)}, {2: (0, 10)}, {2: (0, 10)}, {2: (0, 10)}, {2: (0, 9)}]
+    first, *others = merge(forward, backward)  # backward 1 and 2 are in the same frame, so only one is joined
+    assert first.id == 1 and sorted(first.rles) == [0, 1, 2, 3, 4, 5] and others == []
+
+
 def test_equal_masks_do_not_bother_the_selector():
     class Forbidden:
         def prefer(self, image, first, second):

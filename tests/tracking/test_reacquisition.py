@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from msnvis import masks as mask_ops
-from msnvis.tracking.reacquisition import box_distance, colour_histogram, histogram_similarity
+from msnvis.tracking.reacquisition import centre_distance, colour_histogram, histogram_similarity
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 
@@ -45,7 +45,7 @@ def test_a_line_missed_by_the_sampling_still_has_colours():
     assert colour_histogram(image, mask_ops.encode(mask)[0]).sum() == pytest.approx(1)
 
 
-def test_distance_in_diagonals_of_the_larger_box():
-    unit = np.array([0.0, 0, 6, 8])
-    assert box_distance(unit, unit + 10 * np.array([1, 0, 1, 0])) == pytest.approx(1)
-    assert box_distance(np.array([2.0, 3, 4, 5]), unit) == 0
+def test_distance_is_between_centres():
+    first = np.array([0.0, 0, 6, 8])
+    assert centre_distance(first, first + 10 * np.array([0.6, 0.8, 0.6, 0.8])) == pytest.approx(10)
+    assert centre_distance(np.array([2.0, 3, 4, 5]), first) == 0

@@ -184,6 +184,12 @@ def test_an_object_that_vanishes_comes_back_under_its_id_if_it_looks_the_same():
     assert returns(RED, wait=6, max_lost=5) == [2]
 
 
+def test_a_remnant_of_a_mask_is_no_mask():
+    follow = tracker(dx=3, min_area_share=0.5)
+    follow.step(GREY, detections(((WIDTH - 10, 5, WIDTH, 15), 0.9)))
+    assert [len(follow.step(GREY, NOTHING)) for _ in range(3)] == [1, 0, 0]  # 70, 40, 10 of 100 pixels
+
+
 def test_an_object_that_propagation_held_for_too_long_comes_back_under_its_id():
     follow = tracker(max_unconfirmed=1)
     image = frame((A, RED))

@@ -219,6 +219,7 @@ def merge_directions(
     strength = dict.fromkeys(tracks, 0.0)
     for node, number in numbers.items():
         strength[number] += matcher.strength.get(node, 0.0)
+    repeated: Counter[int] = Counter()
     for index in sorted({*forward, *backward}):
         first = _by_number(FORWARD, forward, index, numbers)
         second = _by_number(BACKWARD, backward, index, numbers)
@@ -228,7 +229,8 @@ def merge_directions(
             if ours == theirs:
                 prefer_forward[ours] = pair.prefer_forward
             elif pair.iou > matcher.options.duplicate_iou:
-                _drop_one(first, second, ours, theirs, strength)
+                loser = _drop_one(first, second, ours, theirs, strength)
+                repeated[loser] += 1
         for number in first.keys() | second.keys():
             mask = first.get(number) or second[number]
             if number in first and number in second:
@@ -236,7 +238,8 @@ def merge_directions(
                 mask = (first if prefer_forward.get(number, by_score) else second)[number]
             tracks[number].rles[index] = mask.rle
             tracks[number].frame_scores[index] = mask.score
-    found = [track for track in tracks.values() if track.rles]
+    # What is left of a track that mostly repeated another one is not worth showing.
+    found = [track for track in tracks.values() if len(track.rles) > repeated[track.id]]
     for track in found:
         track.score = float(np.mean(list(track.frame_scores.values())))
     return found
@@ -260,16 +263,20 @@ class _Mask(NamedTuple):
 
 def _drop_one(
     first: dict[int, _Mask], second: dict[int, _Mask], ours: int, theirs: int, strength: dict[int, float]
-) -> None:
-    """Two objects claim the same pixels: one with another mask in this frame gives way, else the weaker."""
+) -> int:
+    """Two objects claim the same pixels: one with another mask in this frame gives way, else the weaker.
+
+    Returns the one that gave way.
+    """
     if (ours in second) == (theirs in first):
         ours_gives_way = strength[ours] < strength[theirs]
     else:
         ours_gives_way = ours in second
     if ours_gives_way:
         del first[ours]
-    else:
-        del second[theirs]
+        return ours
+    del second[theirs]
+    return theirs
 
 
 def _by_number(

@@ -39,12 +39,10 @@ def histogram_similarity(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.sqrt(first * second).sum())
 
 
-def box_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Distance between the centres of two boxes ``x1 y1 x2 y2``, in diagonals of the larger one.
+def centre_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Pixels between the centres of two boxes ``x1 y1 x2 y2``.
 
-    >>> box_distance(np.array([0, 0, 3, 4]), np.array([5, 0, 8, 4]))
-    1.0
+    >>> centre_distance(np.array([0, 0, 2, 2]), np.array([3, 4, 5, 6]))
+    5.0
     """
-    apart = (first[:2] + first[2:] - second[:2] - second[2:]) / 2
-    diagonal = max(np.hypot(*(box[2:] - box[:2])) for box in (first, second))
-    return float(np.hypot(*apart) / diagonal)
+    return float(np.hypot(*(first[:2] + first[2:] - second[:2] - second[2:]) / 2))

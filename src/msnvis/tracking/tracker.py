@@ -12,12 +12,12 @@ from msnvis.errors import OptionError
 from msnvis.masks import RLE
 from msnvis.propagators.base import Corrections, Propagator
 from msnvis.selection.base import Selector
-from msnvis.structures import Detections
+from msnvis.structures import UNNAMED, Detections
 from msnvis.timings import Timings
 from msnvis.tracking.association import ASSOCIATION_IOU, associate
 from msnvis.tracking.naming import Votes, best_label, vote_weight
 from msnvis.tracking.new_objects import find_duplicates, find_new_objects
-from msnvis.tracking.reacquisition import box_distance, colour_histogram, histogram_similarity
+from msnvis.tracking.reacquisition import centre_distance, colour_histogram, histogram_similarity
 
 #: Most objects tracked at a time (paper 4.1).
 MAX_OBJECTS = 15
@@ -38,8 +38,10 @@ class TrackingOptions:
         score_decay: a propagated mask scores this times its score of the frame before.
         max_unconfirmed: frames for which an object may live on propagation alone.
         frames_per_confirmation: frames on propagation alone that each confirming detection earns.
+        min_area_share: a propagated mask smaller than this share of the object's area when it was last
+            confirmed is a remnant: the object has vanished.
         max_lost: frames for which an object without a mask can come back under its id.
-        reacquire_distance: how far from its last place it may come back, in diagonals of its box.
+        reacquire_distance: how far from its last place it may come back, in square roots of its largest area.
         reacquire_similarity: least similarity of its colours, 0..1, when it comes back.
         min_evidence: class evidence below this names nothing.
     """
@@ -53,8 +55,9 @@ class TrackingOptions:
     score_decay: float = 0.95
     max_unconfirmed: int = 30
     frames_per_confirmation: int = 5
+    min_area_share: float = 0.1
     max_lost: int = 30
-    reacquire_distance: float = 2.0
+    reacquire_distance: float = 3.0
     reacquire_similarity: float = 0.5
     min_evidence: float = 0.2
 
@@ -84,6 +87,8 @@ class TrackState:
     Attributes:
         rle: its latest mask that was not empty.
         score: of that mask.
+        area: pixels when it was last confirmed.
+        largest_area: pixels when it was largest.
         confirmations: frames in which a detection was matched to it, its birth included.
         unconfirmed: frames since the last of those.
         lost: frames since it had a mask; 0 while it is visible.
@@ -93,6 +98,8 @@ class TrackState:
     id: int
     rle: RLE
     score: float
+    area: int
+    largest_area: int
     confirmations: int = 1
     unconfirmed: int = 0
     lost: int = 0
@@ -105,6 +112,8 @@ class TrackState:
     def confirm(self, rle: RLE, score: float) -> None:
         """A detection is this object. A weak one never costs more than none at all would."""
         self.rle, self.score = rle, score
+        self.area = int(mask_ops.areas([rle])[0])
+        self.largest_area = max(self.area, self.largest_area)
         self.confirmations += 1
         self.unconfirmed = self.lost = 0
         self.look = None
@@ -185,7 +194,7 @@ class Tracker:
         return {}
 
     def _propagate(self, image: np.ndarray) -> dict[int, RLE]:
-        """Carry the masks of the frame before to this one; those that vanish are left out."""
+        """Carry the masks of the frame before to this one; objects that vanish are left out."""
         with self.timings.measure("encode"):
             arrays = mask_ops.decode(list(self._corrected.values()), image.shape[:2])
             masks = dict(zip(self._corrected, arrays, strict=True))
@@ -196,7 +205,9 @@ class Tracker:
         with self.timings.measure("encode"):
             ids = [id_ for id_ in carried if id_ in self._tracks]
             rles = mask_ops.encode([carried[id_] for id_ in ids])
-            return {id_: rle for id_, rle, area in zip(ids, rles, mask_ops.areas(rles), strict=True) if area}
+            least = [max(1, self.options.min_area_share * self._tracks[id_].area) for id_ in ids]
+            kept = np.flatnonzero(mask_ops.areas(rles) >= least)
+            return {ids[k]: rles[k] for k in kept}
 
     def _select(
         self, image: np.ndarray, found: Detections, propagated: dict[int, RLE], pairs: list[tuple[int, int]]
@@ -287,8 +298,9 @@ class Tracker:
 
     def _could_be(self, label: int, box: np.ndarray, track: TrackState) -> bool:
         known = self._label(track)
-        near = box_distance(box, mask_ops.boxes([track.rle])[0]) <= self.options.reacquire_distance
-        return near and (label == known or label < 0 or known < 0)
+        reach = self.options.reacquire_distance * track.largest_area**0.5
+        near = centre_distance(box, mask_ops.boxes([track.rle])[0]) <= reach
+        return near and (label == known or UNNAMED in (label, known))
 
     def _add_new(self, found: Detections, candidates: list[int]) -> None:
         if not candidates:
@@ -305,7 +317,8 @@ class Tracker:
         )
         for i in (candidates[k] for k in new):
             self._last_id += 1
-            track = TrackState(self._last_id, found.rles[i], float(found.scores[i]))
+            area = int(mask_ops.areas([found.rles[i]])[0])
+            track = TrackState(self._last_id, found.rles[i], float(found.scores[i]), area, area)
             self._tracks[track.id] = track
             self.votes[track.id] = Votes.none(self.num_classes)
             self._corrected[track.id] = track.rle
