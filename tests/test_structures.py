@@ -111,6 +111,12 @@ def test_from_frames_needs_ids():
         VideoInstances.from_frames("v", [Detections.empty((2, 2), 1)], [0.0], ("cat",))
 
 
+def test_no_masks_keep_the_number_of_classes():
+    none = Detections.from_masks(np.zeros((0, 2, 3), bool), [], np.zeros((0, 4)))
+    assert (len(none), none.size, none.class_scores.shape) == (0, (2, 3), (0, 4))
+    assert Detections.from_masks(np.zeros((0, 2, 3), bool), [], []).class_scores.shape == (0, 0)
+
+
 def test_frames_gives_each_frame_with_its_tracks(video):
     frames = list(video.frames())
     assert [frame.ids.tolist() for frame in frames] == [[3, 7], [3, 7], [7]]

@@ -59,11 +59,14 @@ class Detections:
         """From ``(N, H, W)`` bool masks."""
         masks = np.asarray(masks)
         count = len(masks)
+        class_scores = np.asarray(class_scores, dtype=np.float32)
+        if class_scores.ndim != 2:  # of no objects, a list does not say how many classes there are
+            class_scores = class_scores.reshape(count, -1 if count else 0)
         return cls(
             size=(int(masks.shape[1]), int(masks.shape[2])),
             rles=mask_ops.encode(masks),
             scores=np.asarray(scores, dtype=np.float32).reshape(count),
-            class_scores=np.asarray(class_scores, dtype=np.float32).reshape(count, -1),
+            class_scores=class_scores,
             ids=None if ids is None else np.asarray(ids, dtype=np.int64).reshape(count),
         )
 
@@ -342,9 +345,11 @@ class VideoInstances:
 
         Raises `OutputError` when an id is above 255 or a file cannot be written.
         """
+        from msnvis.io.atomic import told
         from msnvis.io.formats import png
 
-        png.write(self, Path(folder), size)
+        with told(Path(folder)):
+            png.write(self, Path(folder), size)
 
     @classmethod
     def from_png(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msnvis.errors import OutputError
@@ -27,15 +27,23 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _swap(temporary, path)
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _swap(temporary, path)
+    finally:
+        _remove(temporary)
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what the file system says while `path` is written into an `OutputError` of one sentence."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); free some space or choose another folder"
         ) from None
-    finally:
-        _remove(temporary)
 
 
 def _swap(temporary: Path, path: Path) -> None:
@@ -52,4 +60,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # most often it was never made
+            path.unlink()

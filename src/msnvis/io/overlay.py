@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OutputError
-from msnvis.io.atomic import replacing
+from msnvis.io.atomic import replacing, told
 from msnvis.io.colours import colour_of, text_colour_on
 from msnvis.io.source import FrameSource
 from msnvis.masks import RLE
@@ -98,7 +98,8 @@ class OverlayVideo:
     """An H.264 video in an mp4 file (MPEG-4 where PyAV lacks x264), frame by frame.
 
     Each frame is shown at its own time, counted from the first one, so a variable frame rate survives. An odd
-    size is made even by repeating the last row or column, because 4:2:0 video has no odd sizes.
+    size is made even by repeating the last row or column, because 4:2:0 video has no odd sizes. The file gets
+    its name when it is complete; nothing is left of it when the block fails or no frame was written.
     """
 
     def __init__(self, path: Path, fps: float | None = None) -> None:
@@ -110,6 +111,7 @@ class OverlayVideo:
         self.num_frames = 0
         self._path = path
         self._fps = fps or 30.0
+        self._file = ExitStack()
         self._container: av.container.OutputContainer | None = None
 
     def write(self, image: np.ndarray, timestamp: float) -> None:
@@ -137,18 +139,19 @@ class OverlayVideo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._container is None:
-            return
-        if kind is None:
-            with self._explained():
-                self._container.mux(self._stream.encode())
-                self._container.close()
-        else:
+        if kind is not None:
             with suppress(av.FFmpegError, OSError):  # the error under way matters more
+                if self._container is not None:
+                    self._container.close()
+            self._file.__exit__(kind, error, trace)
+        elif self._container is not None:
+            with self._file, self._explained():
+                self._container.mux(self._stream.encode())
                 self._container.close()
 
     def _open(self, height: int, width: int) -> None:
-        self._container = av.open(str(self._path), mode="w", format="mp4")
+        temporary = self._file.enter_context(replacing(self._path))
+        self._container = av.open(str(temporary), mode="w", format="mp4")
         codec = next(name for name in CODECS if name in av.codecs_available)
         rate = Fraction(min(max(self._fps, 1.0), 240.0)).limit_denominator(1001)
         self._stream = self._container.add_stream(codec, rate=rate)
@@ -165,11 +168,11 @@ class OverlayVideo:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
-            yield
-        except av.FFmpegError as error:
+            with told(self._path):
+                yield
+        except av.FFmpegError as error:  # those that are no OSError
             raise OutputError(
-                f"the overlay {self._path} cannot be written ({error.strerror}); free some space "
-                "or choose another folder"
+                f"{self._path} cannot be encoded ({error.strerror}); try another size"
             ) from None
 
 
@@ -208,15 +211,14 @@ def write_overlay(instances: VideoInstances, source: FrameSource, path: Path) ->
         )
     present = instances.by_frame()
     renderer = OverlayRenderer()
-    with replacing(Path(path)) as temporary:
-        with OverlayVideo(temporary, _fps(instances)) as video:
-            for frame in source.frames():
-                if frame.index >= len(present):
-                    break
-                drawn = draw_frame(renderer, frame.image, instances, present[frame.index], frame.index)
-                video.write(drawn, frame.timestamp)
-        if not video.num_frames:
-            raise InputError(f"{source.name} has no frames to draw on; check --start and --end")
+    with OverlayVideo(Path(path), _fps(instances)) as video:
+        for frame in source.frames():
+            if frame.index >= len(present):
+                break
+            drawn = draw_frame(renderer, frame.image, instances, present[frame.index], frame.index)
+            video.write(drawn, frame.timestamp)
+    if not video.num_frames:
+        raise InputError(f"{source.name} has no frames to draw on; check --start and --end")
 
 
 def _fps(instances: VideoInstances) -> float | None:
@@ -267,6 +269,7 @@ def label_chip(caption: str, colour: Colour, letters: int) -> tuple[np.ndarray, 
         letters: height of the text in pixels.
     """
     font = ImageFont.load_default(letters)
+    caption = caption.replace(" ", "  ")  # its spaces are so narrow that an id and a score run together
     ascent, descent = font.getmetrics()
     padding = max(2, letters // 3)
     size = (round(font.getlength(caption)) + 2 * padding, ascent + descent + 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def write_summary(instances: VideoInstances, source: FrameSource, path: Path) ->
         sheet.paste(part, (0, top))
         top += part.height
     with replacing(Path(path)) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG")
 
 
 def choose_frames(instances: VideoInstances, most: int = MAX_FRAMES) -> list[int]:
@@ -226,5 +227,6 @@ def _short(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
+@lru_cache(maxsize=16)
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)

@@ -45,14 +45,11 @@ def label_maps(video: VideoInstances, size: tuple[int, int] | None = None) -> It
 
 def write(video: VideoInstances, folder: Path, size: tuple[int, int] | None) -> None:
     palette = davis_palette().tobytes()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for index, labels in enumerate(label_maps(video, size)):
-            image = Image.fromarray(labels)
-            image.putpalette(palette)
-            image.save(folder / f"{index:05d}.png", compress_level=1)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written ({error.strerror or error})") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, labels in enumerate(label_maps(video, size)):
+        image = Image.fromarray(labels)
+        image.putpalette(palette)
+        image.save(folder / f"{index:05d}.png", compress_level=1)
 
 
 def read(folder: Path, timestamps: Any) -> VideoInstances:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from msnvis.io.atomic import replacing
 from msnvis.io.source import FrameSource
 from msnvis.registry import Registry
 from msnvis.structures import VideoInstances
@@ -20,12 +19,14 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, instances: VideoInstances, source: FrameSource, path: Path) -> None:
-        """Write to `path`, which does not exist yet.
+        """Write to `path`, at once when complete: see `msnvis.io.atomic.replacing`.
 
         Args:
             instances: the results, masks of the working size.
             source: the video that they belong to.
-            path: of the file or folder to make; its name ends as `filename` does.
+            path: of the file or folder, which may exist; its folder may not.
+
+        Raises `OutputError` when the file system refuses or the format cannot hold the results.
         """
 
 
@@ -42,14 +43,14 @@ def write_results(
 ) -> list[Path]:
     """Write results in each of the formats `names` to `folder`, which is made when it does not exist.
 
-    Masks are scaled to the size of the input, but the overlay has the working size. Files that exist are
-    replaced at once when the new one is complete.
+    Masks are scaled to the size of the input, but the overlay has the working size. A file or folder of that
+    name is replaced at once when the new one is complete.
 
     Args:
         instances: the results.
         source: the video that they belong to; the overlay reads it once more.
         folder: for the results.
-        names: of `formats`: ``ytvis``, ``coco``, ``png``, ``mots``, ``overlay``.
+        names: of `formats`: ``ytvis``, ``coco``, ``png``, ``mots``, ``overlay``, ``summary``.
 
     Returns:
         What was written, in the order of `names`.
@@ -58,7 +59,7 @@ def write_results(
     format cannot hold the results.
     """
     writers = [formats.create(name) for name in dict.fromkeys(names)]
-    for writer in writers:
-        with replacing(Path(folder) / writer.filename) as temporary:
-            writer.write(instances, source, temporary)
-    return [Path(folder) / writer.filename for writer in writers]
+    paths = [Path(folder) / writer.filename for writer in writers]
+    for writer, path in zip(writers, paths, strict=True):
+        writer.write(instances, source, path)
+    return paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msnvis.io.atomic import replacing
 from msnvis.io.formats import png
 from msnvis.io.source import FrameSource
 from msnvis.io.writers.base import Writer, formats, original_size
@@ -15,4 +16,5 @@ class PngWriter(Writer):
     filename = "masks"
 
     def write(self, instances: VideoInstances, source: FrameSource, path: Path) -> None:
-        png.write(instances, path, original_size(instances, source))
+        with replacing(path) as temporary:
+            png.write(instances, temporary, original_size(instances, source))
