@@ -1,4 +1,4 @@
-"""Label spaces and class maps against the official lists, written down here a second time, and hand-picked cases."""
+"""Label spaces and class maps against the official lists, written down here again, and hand-picked cases."""
 
 import numpy as np
 import pytest
@@ -8,12 +8,25 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from msnvis.datasets.labels import LABEL_SPACES, class_map, imagenet_classes, imagenet_map, label_space
 from msnvis.errors import UnknownPartError
 
-YTVIS_2019 = """person giant_panda lizard parrot skateboard sedan ape dog snake monkey hand rabbit duck cat cow fish
-train horse turtle bear motorbike giraffe leopard fox deer owl surfboard airplane truck zebra tiger elephant snowboard
-boat shark mouse frog eagle earless_seal tennis_racket""".split()
-YTVIS_2021 = """airplane bear bird boat car cat cow deer dog duck earless_seal elephant fish flying_disc fox frog
-giant_panda giraffe horse leopard lizard monkey motorbike mouse parrot person rabbit shark skateboard snake snowboard
-squirrel surfboard tennis_racket tiger train truck turtle whale zebra""".split()
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+YTVIS_2019 = words(
+    """
+    person giant_panda lizard parrot skateboard sedan ape dog snake monkey hand rabbit duck cat cow fish
+    train horse turtle bear motorbike giraffe leopard fox deer owl surfboard airplane truck zebra tiger
+    elephant snowboard boat shark mouse frog eagle earless_seal tennis_racket
+    """
+)
+YTVIS_2021 = words(
+    """
+    airplane bear bird boat car cat cow deer dog duck earless_seal elephant fish flying_disc fox frog
+    giant_panda giraffe horse leopard lizard monkey motorbike mouse parrot person rabbit shark
+    skateboard snake snowboard squirrel surfboard tennis_racket tiger train truck turtle whale zebra
+    """
+)
 
 
 def mapped(source: str, target: str) -> dict[str, str | None]:
@@ -73,8 +86,12 @@ def test_coco_to_youtube_vis():
     assert to_2021 == {
         **{
             name: name
-            for name in """airplane bear bird boat car cat cow dog elephant giraffe horse person skateboard snowboard
-            surfboard train truck zebra""".split()
+            for name in words(
+                """
+                airplane bear bird boat car cat cow dog elephant giraffe horse person skateboard snowboard
+                surfboard train truck zebra
+                """
+            )
         },
         "frisbee": "flying_disc",
         "motorcycle": "motorbike",
@@ -109,7 +126,12 @@ def test_youtube_vis_2019_and_2021():
 
 def test_youtube_vis_birds_are_birds_in_coco_and_other_animals_nothing():
     to_coco = mapped("ytvis2019", "coco")
-    assert {name for name, target in to_coco.items() if target == "bird"} == {"duck", "parrot", "owl", "eagle"}
+    assert {name for name, target in to_coco.items() if target == "bird"} == {
+        "duck",
+        "parrot",
+        "owl",
+        "eagle",
+    }
     for name in ("mouse", "leopard", "tiger", "fox", "giant_panda", "ape", "hand"):
         assert to_coco[name] is None
 

@@ -144,5 +144,5 @@ def test_bad_file(write, content, reason):
 def test_missing_file_and_missing_option(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         create_segmenter("precomputed", path=tmp_path / "none.json")
-    with pytest.raises(OptionError, match="precomputed:RESULTS.json"):
+    with pytest.raises(OptionError, match=r"precomputed:RESULTS\.json"):
         create_segmenter("precomputed")

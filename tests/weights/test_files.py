@@ -88,7 +88,9 @@ def partial(tmp_path, content):
     return part
 
 
-@pytest.mark.parametrize("path", ["/right", "/busy-once", "/breaks-once", "/no-length", "/no-range", "/claims-more"])
+@pytest.mark.parametrize(
+    "path", ["/right", "/busy-once", "/breaks-once", "/no-length", "/no-range", "/claims-more"]
+)
 def test_download_arrives_whole(weights, tmp_path, path):
     found = weights_path(weights(path))
     assert found == tmp_path / "cache" / "weights" / "net.bin"
@@ -144,7 +146,7 @@ def test_no_network(weights, server):
     wanted = weights("/right")
     server.shutdown()
     server.server_close()
-    with pytest.raises(WeightsError, match="check the network and try again, or put the file at .*net.bin"):
+    with pytest.raises(WeightsError, match=r"check the network and try again, or put the file at .*net\.bin"):
         weights_path(wanted)
 
 
@@ -163,7 +165,7 @@ def test_offline_says_what_to_put_where(weights, server, tmp_path, monkeypatch):
 
 def test_cache_that_cannot_be_written(weights, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(WeightsError, match="cannot write .*; set MSNVIS_CACHE"):
+    with pytest.raises(WeightsError, match=r"cannot write .*; set MSNVIS_CACHE"):
         weights_path(weights("/right"))
 
 

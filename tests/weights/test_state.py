@@ -31,7 +31,9 @@ def test_float16_safetensors_become_float32(model, tmp_path):
     np.testing.assert_array_equal(loaded["0.weight"].numpy(), half["0.weight"].numpy().astype(np.float32))
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}]
+)
 def test_pytorch_files_bare_and_wrapped(model, tmp_path, wrap):
     torch.save(wrap(model.state_dict()), tmp_path / "net.pth")
     assert same(load_weights(tmp_path / "net.pth"), dict(model.state_dict()))

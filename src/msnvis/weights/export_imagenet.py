@@ -8,12 +8,12 @@ file and prints the checksum that belongs into `msnvis.weights.files.SHIPPED`.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from msnvis.io.atomic import replacing
 from msnvis.segmenters.efficientnet import load_imagenet
 
 
@@ -24,9 +24,8 @@ def export(path: Path) -> str:
         for name, value in load_imagenet().state_dict().items()
         if value.is_floating_point()
     }
-    part = path.with_name(path.name + ".part")
-    save_file(state, part, metadata={"format": "pt"})
-    os.replace(part, path)
+    with replacing(path) as temporary:
+        save_file(state, temporary, metadata={"format": "pt"})
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
