@@ -11,6 +11,7 @@ import numpy as np
 
 from msnvis.errors import InputError, OptionError
 from msnvis.propagators.base import Corrections, Propagator, propagators
+from msnvis.propagators.colours import NUM_COLOURS, colour_evidence, colour_indices
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -19,28 +20,50 @@ _PRESETS = {
 }
 #: DIS refuses images in which its coarsest level would be smaller than a patch.
 _SMALLEST_DIS_SIDE = 16
-#: Pixels around a mask, at flow size, into which its edge may be moved by the clean-up.
-_MARGIN = 12
+# All lengths below are in pixels at the size of the flow.
+#: What is looked at around an object: its surroundings, and where its edge may go.
+_MARGIN = 30
+#: Standard deviation of where the warped edge may really be.
+_EDGE_BLUR = 4.0
+#: No colour makes a pixel part of an object where the blurred warped mask is below this.
+_OUT_OF_REACH = 0.02
+#: Window (2 r + 1 wide) and smoothness of the guided filter.
+_GUIDE_RADIUS, _GUIDE_EPSILON = 4, 1e-3
+_NOTHING = np.zeros((0, 0), np.float32)
 
 
 @dataclass
 class _Carried:
-    """One object in the latest frame: a soft mask (h, w) float32 0..1 at (x, y) in flow pixels."""
+    """One object in the latest frame.
+
+    Attributes:
+        x, y: upper left corner of `soft`, in pixels at the size of the flow.
+        soft: ``(h, w)`` float32 in 0..1, the soft mask; of size 0 while the object is not to be seen.
+        evidence: ``(NUM_COLOURS,)`` float32 from `colour_evidence`, learnt from the masks given from outside.
+        frames_missing: frames since there was a mask.
+    """
 
     x: int
     y: int
     soft: np.ndarray
+    evidence: np.ndarray
     frames_missing: int = 0
 
     @property
-    def rows_columns(self) -> tuple[slice, slice]:
+    def box(self) -> tuple[int, int, int, int]:
+        """``x0 y0 x1 y1``, right and bottom exclusive."""
         height, width = self.soft.shape
-        return slice(self.y, self.y + height), slice(self.x, self.x + width)
+        return self.x, self.y, self.x + width, self.y + height
 
 
-@propagators.register("flow", summary="optical flow with occlusion check and edge-aware clean-up")
+@propagators.register("flow", summary="optical flow, corrected by colour where the flow is unsure")
 class FlowPropagator(Propagator):
-    """Warps each mask by DIS optical flow, drops what became occluded and snaps the edge to the image.
+    """Warps masks by DIS optical flow and lets colour decide where the flow cannot know.
+
+    In each step a mask is warped from the frame before. Near its edge the warp is unsure, and where forward
+    and backward flow disagree (occluded or uncovered pixels) it knows nothing and is dropped: there the
+    pixel's colour decides, by how much more often it was seen in the object than around it when a mask was
+    last given from outside. A guided filter then pulls the edge to the edges in the image.
 
     Masks are kept as soft masks at the size of the flow, so that carrying them over many frames does not
     erode them, and are cut at one half when they are given out at full size. A mask in `Corrections`
@@ -48,16 +71,17 @@ class FlowPropagator(Propagator):
     keep their soft edges.
 
     An object that vanishes (occluded, out of the frame) is held for `keep_alive` frames: `step` answers all
-    False for its id. It comes back when a correction brings a mask for that id. After `keep_alive` frames
-    without a mask the propagator forgets the id and leaves it out. Nothing else is forgotten unasked:
-    ending tracks is up to the tracker.
+    False for its id, and a correction with a mask for that id brings it back with the colours known of it.
+    After `keep_alive` frames without a mask the propagator forgets the id and leaves it out. It neither
+    ends tracks before that nor recognises returning objects: both are up to the tracker.
 
     Args:
         max_side: longest side in pixels of the images on which flow is computed.
-        preset: of DIS: "ultrafast", "fast" or "medium", from rough and fast to fine and slow.
-        keep_alive: frames for which a vanished object's id is held; 0 forgets it at once.
-        check_occlusion: drop pixels for which forward and backward flow disagree.
-        refine_edges: snap the edge of masks to the edges in the image.
+        preset: of DIS: "ultrafast", "fast" or "medium", from rough and quick to fine and slow.
+        keep_alive: frames for which a vanished object is held; 0 forgets it at once.
+        check_occlusion: do not believe the flow where forward and backward flow disagree.
+        use_colour: let colour decide where the flow is unsure.
+        refine_edges: pull edges to the edges in the image.
 
     >>> import numpy as np
     >>> image = np.zeros((48, 64, 3), np.uint8)
@@ -72,8 +96,9 @@ class FlowPropagator(Propagator):
         self,
         max_side: int = 480,
         preset: Literal["ultrafast", "fast", "medium"] = "fast",
-        keep_alive: int = 15,
+        keep_alive: int = 30,
         check_occlusion: bool = True,
+        use_colour: bool = True,
         refine_edges: bool = True,
     ) -> None:
         if preset not in _PRESETS:
@@ -85,6 +110,7 @@ class FlowPropagator(Propagator):
         self.max_side = max_side
         self.keep_alive = keep_alive
         self.check_occlusion = check_occlusion
+        self.use_colour = use_colour
         self.refine_edges = refine_edges
         self._dis = cv2.DISOpticalFlow_create(_PRESETS[preset])
         self._size: tuple[int, int] | None = None
@@ -98,12 +124,13 @@ class FlowPropagator(Propagator):
         self._apply(Corrections(masks))
 
     def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
-        self._check(image)
+        self._check_size(image)
         self._apply(corrections or Corrections())
         before, self._image = self._image, _shrink(image, self.max_side)
-        if any(carried.soft.size for carried in self._objects.values()):
-            self._carry(before)
-        self._count_missing()
+        visible = [carried for carried in self._objects.values() if carried.soft.size]
+        if visible:
+            self._move(visible, before)
+        self._forget_long_missing()
         return {id_: self._full_size(carried) for id_, carried in self._objects.items()}
 
     def state_dict(self) -> dict[str, object]:
@@ -112,9 +139,12 @@ class FlowPropagator(Propagator):
             "size": np.array(self._size or (), np.int64),
             "image": self._image.copy(),
             "ids": np.array(list(self._objects), np.int64),
-            "boxes": np.array([(o.x, o.y, *o.soft.shape[::-1]) for o in objects], np.int64).reshape(-1, 4),
-            "frames_missing": np.array([o.frames_missing for o in objects], np.int64),
-            "soft": np.concatenate([np.zeros(0, np.float32), *(o.soft.ravel() for o in objects)]),
+            "boxes": np.array([carried.box for carried in objects], np.int64).reshape(-1, 4),
+            "frames_missing": np.array([carried.frames_missing for carried in objects], np.int64),
+            "evidence": np.array([carried.evidence for carried in objects], np.float32).reshape(
+                -1, NUM_COLOURS
+            ),
+            "soft": np.concatenate([_NOTHING.ravel(), *(carried.soft.ravel() for carried in objects)]),
         }
 
     def load_state_dict(self, state: dict[str, object]) -> None:
@@ -123,14 +153,16 @@ class FlowPropagator(Propagator):
         self._image = np.array(state["image"], np.uint8)
         self._objects = {}
         start = 0
-        for id_, (x, y, width, height), missing in zip(
-            state["ids"], state["boxes"], state["frames_missing"], strict=True
+        for id_, box, evidence, missing in zip(
+            state["ids"], state["boxes"], state["evidence"], state["frames_missing"], strict=True
         ):
-            soft = np.array(state["soft"][start : start + width * height], np.float32).reshape(height, width)
-            self._objects[int(id_)] = _Carried(int(x), int(y), soft, int(missing))
-            start += width * height
+            x0, y0, x1, y1 = (int(side) for side in box)
+            end = start + (y1 - y0) * (x1 - x0)
+            soft = np.array(state["soft"][start:end], np.float32).reshape(y1 - y0, x1 - x0)
+            self._objects[int(id_)] = _Carried(x0, y0, soft, np.array(evidence, np.float32), int(missing))
+            start = end
 
-    def _check(self, image: np.ndarray) -> None:
+    def _check_size(self, image: np.ndarray) -> None:
         if self._size is None:
             raise InputError("propagation has not begun; call start() with the first frame and its masks")
         if image.shape[:2] != self._size:
@@ -140,41 +172,44 @@ class FlowPropagator(Propagator):
             )
 
     def _apply(self, corrections: Corrections) -> None:
+        colours = colour_indices(self._image) if corrections.masks and self.use_colour else None
         for id_, mask in corrections.masks.items():
             if mask.shape != self._size:
                 raise InputError(
-                    f"the mask of object {id_} is of size {mask.shape}, the frame of {self._size}"
+                    f"the mask of object {id_} has shape {mask.shape}, not the frame's {self._size}"
                 )
-            self._objects[id_] = _soften(mask, self._image.shape[:2])
+            x, y, soft = _soften(mask, self._image.shape[:2])
+            known = self._objects.get(id_)
+            evidence = known.evidence if known else np.zeros(NUM_COLOURS, np.float32)
+            carried = self._objects[id_] = _Carried(x, y, soft, evidence)
+            if colours is not None and soft.size:
+                learnt = _learn(carried, colours)
+                carried.evidence = (evidence + learnt) / 2 if known and evidence.any() else learnt
         for id_ in corrections.forget:
             self._objects.pop(id_, None)
 
-    def _carry(self, before: np.ndarray) -> None:
+    def _move(self, objects: list[_Carried], before: np.ndarray) -> None:
+        """Carry `objects` from the image `before` to the present one."""
         old, new = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, self._image))
-        backward = _optical_flow(self._dis, new, old)
-        forward = _optical_flow(self._dis, old, new)
-        visible = _consistent(backward, forward) if self.check_occlusion else None
-        for carried in self._objects.values():
-            if carried.soft.size:
-                self._move(carried, forward, backward, visible)
+        forward, backward = _optical_flow(self._dis, old, new), _optical_flow(self._dis, new, old)
+        source = backward + _grid(0, 0, *new.shape[::-1])
+        reliable = _reliable(backward, forward, source) if self.check_occlusion else None
+        colours = colour_indices(self._image) if self.use_colour else None
+        guide = new.astype(np.float32) / 255
+        for carried in objects:
+            x0, y0, x1, y1 = _destination(carried, forward)
+            window = slice(y0, y1), slice(x0, x1)
+            soft = _warp(carried, source[window])
+            if colours is not None:
+                sure = None if reliable is None else reliable[window]
+                soft = _decide_by_colour(soft, carried.evidence[colours[window]], sure)
+            elif reliable is not None:
+                soft *= reliable[window]
+            if self.refine_edges:
+                soft = np.clip(2 * _guided_filter(guide[window], soft) - 0.5, 0, 1)
+            _store(carried, soft, x0, y0)
 
-    def _move(
-        self, carried: _Carried, forward: np.ndarray, backward: np.ndarray, visible: np.ndarray | None
-    ) -> None:
-        x0, y0, x1, y1 = _destination(carried, forward)
-        if x0 >= x1 or y0 >= y1:
-            carried.soft = np.zeros((0, 0), np.float32)
-            return
-        window = slice(y0, y1), slice(x0, x1)
-        grid = backward[window] + _grid(x0 - carried.x, y0 - carried.y, x1 - x0, y1 - y0)
-        soft = cv2.remap(carried.soft, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        if visible is not None:
-            soft *= visible[window]
-        if self.refine_edges:
-            soft = _guided_filter(self._image[window], soft)
-        _tighten(carried, soft, x0, y0)
-
-    def _count_missing(self) -> None:
+    def _forget_long_missing(self) -> None:
         for carried in self._objects.values():
             carried.frames_missing = 0 if carried.soft.size else carried.frames_missing + 1
         self._objects = {
@@ -184,21 +219,17 @@ class FlowPropagator(Propagator):
         }
 
     def _full_size(self, carried: _Carried) -> np.ndarray:
+        """``(H, W)`` bool mask of the object in the whole frame."""
         mask = np.zeros(self._size, bool)
         if not carried.soft.size:
             return mask
         height, width = self._size
         scale_y, scale_x = height / self._image.shape[0], width / self._image.shape[1]
-        box_height, box_width = carried.soft.shape
-        x0, y0 = int(carried.x * scale_x), int(carried.y * scale_y)
-        x1 = min(width, int(np.ceil((carried.x + box_width) * scale_x)))
-        y1 = min(height, int(np.ceil((carried.y + box_height) * scale_y)))
-        soft = _resample(
-            carried.soft,
-            (y1 - y0, x1 - x0),
-            (1 / scale_x, 1 / scale_y),
-            ((x0 + 0.5) / scale_x - 0.5 - carried.x, (y0 + 0.5) / scale_y - 0.5 - carried.y),
-        )
+        left, top, right, bottom = carried.box
+        x0, y0 = int(left * scale_x), int(top * scale_y)
+        x1, y1 = min(width, int(np.ceil(right * scale_x))), min(height, int(np.ceil(bottom * scale_y)))
+        offset = (x0 + 0.5) / scale_x - 0.5 - left, (y0 + 0.5) / scale_y - 0.5 - top
+        soft = _resample(carried.soft, (y1 - y0, x1 - x0), (1 / scale_x, 1 / scale_y), offset)
         mask[y0:y1, x0:x1] = soft >= 0.5
         return mask
 
@@ -211,23 +242,21 @@ def _shrink(image: np.ndarray, max_side: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _soften(mask: np.ndarray, size: tuple[int, int]) -> _Carried:
-    """The full-size bool mask as coverage of the pixels at flow `size`."""
+def _soften(mask: np.ndarray, size: tuple[int, int]) -> tuple[int, int, np.ndarray]:
+    """What the full-size bool mask covers of pixels at flow `size`: corner x, y, ``(h, w)`` float32 0..1."""
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if width == 0:
-        return _Carried(0, 0, np.zeros((0, 0), np.float32))
+        return 0, 0, _NOTHING
     step_x, step_y = mask.shape[1] / size[1], mask.shape[0] / size[0]
     x0, y0 = int(x / step_x), int(y / step_y)
     x1 = min(size[1], int(np.ceil((x + width) / step_x)))
     y1 = min(size[0], int(np.ceil((y + height) / step_y)))
     left, top = int(x0 * step_x), int(y0 * step_y)
-    right, bottom = int(np.ceil(x1 * step_x)), int(np.ceil(y1 * step_y))
-    crop = mask[top:bottom, left:right].astype(np.float32)
+    crop = mask[top : int(np.ceil(y1 * step_y)), left : int(np.ceil(x1 * step_x))].astype(np.float32)
     if max(step_x, step_y) > 1:
         crop = cv2.blur(crop, (round(step_x), round(step_y)), borderType=cv2.BORDER_REPLICATE)
     offset = (x0 + 0.5) * step_x - 0.5 - left, (y0 + 0.5) * step_y - 0.5 - top
-    soft = _resample(crop, (y1 - y0, x1 - x0), (step_x, step_y), offset)
-    return _Carried(x0, y0, soft)
+    return x0, y0, _resample(crop, (y1 - y0, x1 - x0), (step_x, step_y), offset)
 
 
 def _resample(
@@ -237,6 +266,16 @@ def _resample(
     matrix = np.array([[step[0], 0, offset[0]], [0, step[1], offset[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(source, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _learn(carried: _Carried, colours: np.ndarray) -> np.ndarray:
+    """Colour evidence for the object against what is around it."""
+    x0, y0, x1, y1 = carried.box
+    height, width = colours.shape
+    left, top = min(x0, _MARGIN), min(y0, _MARGIN)
+    right, bottom = min(width - x1, _MARGIN), min(height - y1, _MARGIN)
+    around = colours[y0 - top : y1 + bottom, x0 - left : x1 + right]
+    return colour_evidence(around, np.pad(carried.soft, ((top, bottom), (left, right))))
 
 
 def _optical_flow(dis: cv2.DISOpticalFlow, source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -255,50 +294,62 @@ def _grid(x: int, y: int, width: int, height: int) -> np.ndarray:
     columns, rows = np.meshgrid(
         np.arange(x, x + width, dtype=np.float32), np.arange(y, y + height, dtype=np.float32)
     )
-    return np.dstack([columns, rows])
+    return cv2.merge([columns, rows])
 
 
-def _consistent(backward: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """``(H, W)`` float32, 1 where following `backward`, then `forward` leads back (Sundaram et al., 2010)."""
-    height, width = backward.shape[:2]
-    source = backward + _grid(0, 0, width, height)
+def _reliable(backward: np.ndarray, forward: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """``(H, W)`` bool: `backward` to `source`, then `forward` leads back (Sundaram et al., 2010)."""
     returned = cv2.remap(forward, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    error = ((backward + returned) ** 2).sum(axis=2)
-    length = (backward**2).sum(axis=2) + (returned**2).sum(axis=2)
-    return (error < 0.01 * length + 0.5).astype(np.float32)
+    error = cv2.transform((backward + returned) ** 2, np.ones((1, 2)))
+    length = cv2.transform(backward**2 + returned**2, np.ones((1, 2)))
+    return error < 0.01 * length + 0.5
 
 
 def _destination(carried: _Carried, forward: np.ndarray) -> tuple[int, int, int, int]:
     """Box ``x0 y0 x1 y1`` in the new frame that holds wherever the object's pixels move, with a margin."""
     height, width = forward.shape[:2]
-    motion = forward[carried.rows_columns][carried.soft > 0.1]
-    if not len(motion):
-        return 0, 0, 0, 0
+    x0, y0, x1, y1 = carried.box
+    motion = forward[y0:y1, x0:x1][carried.soft >= 0.5]
     low, high = motion.min(axis=0), motion.max(axis=0)
-    x0 = max(0, int(carried.x + low[0]) - _MARGIN)
-    y0 = max(0, int(carried.y + low[1]) - _MARGIN)
-    x1 = min(width, int(carried.x + carried.soft.shape[1] + high[0]) + _MARGIN)
-    y1 = min(height, int(carried.y + carried.soft.shape[0] + high[1]) + _MARGIN)
-    return x0, y0, x1, y1
+    left, top = np.clip([x0 + low[0] - _MARGIN, y0 + low[1] - _MARGIN], 0, [width - 1, height - 1])
+    right, bottom = np.clip([x1 + high[0] + _MARGIN, y1 + high[1] + _MARGIN], 1, [width, height])
+    return int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
 
 
-def _guided_filter(image: np.ndarray, soft: np.ndarray, radius: int = 4, epsilon: float = 1e-3) -> np.ndarray:
-    """Filter `soft` so that its edges follow those of the gray image (He et al., 2010)."""
-    guide = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+def _warp(carried: _Carried, source: np.ndarray) -> np.ndarray:
+    """The object's soft mask seen at `source`, the ``(h, w, 2)`` places where pixels were in the old frame."""
+    corner = np.array([carried.x, carried.y], np.float32)
+    return cv2.remap(carried.soft, source - corner, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _decide_by_colour(warped: np.ndarray, evidence: np.ndarray, reliable: np.ndarray | None) -> np.ndarray:
+    """Soft mask from the warped one, taken as a prior unsure near its edge, and the colour evidence."""
+    prior = cv2.GaussianBlur(warped, (0, 0), _EDGE_BLUR)
+    reach = prior >= _OUT_OF_REACH
+    if reliable is not None:
+        prior = np.where(reliable, prior, np.float32(0.5))
+    prior = prior.clip(1e-3, 1 - 1e-3)
+    return reach * prior / (prior + (1 - prior) * np.exp(-evidence))
+
+
+def _guided_filter(guide: np.ndarray, soft: np.ndarray) -> np.ndarray:
+    """Filter `soft` so that its edges follow those of the gray image `guide` (He et al., 2010)."""
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return cv2.blur(values, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
+        window = (2 * _GUIDE_RADIUS + 1, 2 * _GUIDE_RADIUS + 1)
+        return cv2.blur(values, window, borderType=cv2.BORDER_REPLICATE)
 
     mean_guide, mean_soft = mean(guide), mean(soft)
-    slope = (mean(guide * soft) - mean_guide * mean_soft) / (mean(guide**2) - mean_guide**2 + epsilon)
+    variance = mean(guide**2) - mean_guide**2
+    slope = (mean(guide * soft) - mean_guide * mean_soft) / (variance + _GUIDE_EPSILON)
     return mean(slope) * guide + mean(mean_soft - slope * mean_guide)
 
 
-def _tighten(carried: _Carried, soft: np.ndarray, x0: int, y0: int) -> None:
-    """Store `soft`, whose corner is at ``(x0, y0)``, cut to the box around what is left of the object."""
+def _store(carried: _Carried, soft: np.ndarray, x0: int, y0: int) -> None:
+    """Keep `soft`, whose corner is at ``(x0, y0)``, cut to what is left of the object."""
     if not (soft >= 0.5).any():
-        carried.soft = np.zeros((0, 0), np.float32)
+        carried.x, carried.y, carried.soft = 0, 0, _NOTHING
         return
     x, y, width, height = cv2.boundingRect((soft > 0.05).astype(np.uint8))
     carried.x, carried.y = x0 + x, y0 + y
-    carried.soft = np.clip(soft[y : y + height, x : x + width], 0, 1)
+    carried.soft = soft[y : y + height, x : x + width].copy()
