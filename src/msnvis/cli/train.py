@@ -56,8 +56,8 @@ def segmenter(
     """
     if len(images) != len(annotations):
         raise OptionError(
-            f"--annotations was given {len(annotations)} times and --images {len(images)} times; give one folder "
-            "of images for each annotation file"
+            f"--annotations was given {len(annotations)} times and --images {len(images)} times; give one "
+            "folder of images for each annotation file"
         )
     from msnvis.segmenters.training import TrainOptions, train_segmenter
 

@@ -1,0 +1,115 @@
+"""The command as a whole: help, version, listings, and how wrong use is answered."""
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import squares
+from command import msnvis
+
+import msnvis as package
+from msnvis.cli.run import run
+from msnvis.pipeline import VideoInstanceSegmenter
+from msnvis.tracking import TrackingOptions
+
+
+def test_version():
+    outcome = msnvis("--version")
+    assert (outcome.code, outcome.out) == (0, f"msnvis {package.__version__}\n")
+
+
+def test_help_names_every_command():
+    outcome = msnvis("--help")
+    assert outcome.code == 0
+    for command in ("run", "demo", "models", "info", "train"):
+        assert f"\n  {command} " in outcome.out
+
+
+def test_help_loads_no_network_library():
+    code = (
+        "import sys, msnvis.cli.main; from typer.main import get_command; get_command(msnvis.cli.main.app);"
+        "print(sorted({'torch', 'cv2', 'av', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_models_lists_every_part():
+    outcome = msnvis("models")
+    assert outcome.code == 0
+    for line in (
+        ("segmenter", "compact"),
+        ("segmenter", "precomputed"),
+        ("segmenter", "torchvision:NAME"),
+        ("propagator", "flow"),
+        ("selector", "score"),
+        ("selector", "propagator"),
+        ("classifier", "efficientnet-lite0"),
+        ("format", "ytvis"),
+        ("labels", "ytvis2021"),
+    ):
+        assert any(tuple(row.split()[:2]) == line for row in outcome.out.splitlines()), line
+
+
+def test_info_says_what_a_video_is(tmp_path):
+    clip = squares.write_clip(tmp_path / "clip.mp4", squares.frames())
+    outcome = msnvis("info", clip)
+    assert outcome.code == 0
+    rows = dict(line.split(maxsplit=1) for line in outcome.out.splitlines()[1:])
+    assert (rows["size"], rows["frames"], rows["rate"]) == ("80x48", "12", "10 fps")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run"], ["INPUT", "msnvis run --help"]),
+        (["runn", "clip.mp4"], ["runn", "msnvis --help"]),
+        (["run", "clip.mp4", "--directoin", "both"], ["--directoin", "msnvis run --help"]),
+        (["run", "clip.mp4", "--stride", "two"], ["--stride", "integer"]),
+        (["info", "nowhere.mp4"], ["nowhere.mp4 does not exist"]),
+        (
+            ["train", "segmenter", "--annotations", "a.json", "--images", "a", "--images", "b", "-o", "x"],
+            ["--images 2 times"],
+        ),
+    ],
+)
+def test_wrong_use_is_one_sentence(arguments, words):
+    outcome = msnvis(*arguments)
+    assert outcome.code == 2
+    assert outcome.err.startswith("msnvis: error: ")
+    assert outcome.err.count("\n") == 1
+    assert all(word in outcome.err for word in words)
+
+
+def test_unexpected_errors_are_one_sentence_unless_debugging(monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("no\nluck")
+
+    monkeypatch.setattr("msnvis.io.readers.open_source", fail)
+    outcome = msnvis("info", "clip.mp4")
+    assert outcome.code == 1
+    assert outcome.err.startswith("msnvis: error: unexpected ZeroDivisionError: no luck (")
+    with pytest.raises(ZeroDivisionError):
+        msnvis("--debug", "info", "clip.mp4")
+
+
+def test_defaults_are_those_of_the_library():
+    library = inspect.signature(VideoInstanceSegmenter).parameters
+    command = inspect.signature(run).parameters
+    shared = command.keys() & library.keys()
+    assert len(shared) >= 10
+    assert {name: command[name].default for name in shared} == {
+        name: library[name].default for name in shared
+    }
+    assert command["keep_alive"].default == TrackingOptions().max_lost
+
+
+def test_public_names_are_there_and_no_others():
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError):
+        package.nothing  # noqa: B018
+    found = package.Detections.from_masks(np.ones((1, 2, 2), bool), [0.5], [[1.0]])
+    assert package.create_selector("score").prefer(np.zeros((2, 2, 3), np.uint8), found, found).shape == (1,)
