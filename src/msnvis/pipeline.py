@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import Literal
 
@@ -236,7 +236,8 @@ class VideoInstanceSegmenter:
             with self.timings.measure("segment"):
                 found = self.segmenter.segment([frame.image for frame in batch])
             for frame, detections in zip(batch, found, strict=True):
-                detections.class_scores = np.minimum(detections.class_scores @ self._to_labels, 1)
+                class_scores = np.minimum(detections.class_scores @ self._to_labels, 1)
+                detections = replace(detections, class_scores=class_scores)
                 with self.timings.measure("shots"):
                     cut = detector is not None and detector.is_cut(frame.image)
                 yield frame, detections[detections.scores >= self.tracking.weakest_score], cut

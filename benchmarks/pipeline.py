@@ -1,0 +1,240 @@
+"""Where the time and the memory of the pipeline go.
+
+    python benchmarks/pipeline.py clip.mp4 --segmenter compact     # milliseconds a frame by part, real parts
+    python benchmarks/pipeline.py --overheads                      # all that is not a network or optical flow
+    python benchmarks/pipeline.py --memory                         # 10,000 frames against 300
+
+Processor time is given beside wall time because it means the same on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from msnvis.io.readers import open_source
+from msnvis.io.writers import write_results
+from msnvis.pipeline import VideoInstanceSegmenter
+from msnvis.propagators import Corrections, Propagator
+from msnvis.segmenters import Segmenter
+from msnvis.structures import Detections, VideoInstances
+from msnvis.timings import Timings
+
+#: Frames after which the blobs are back where they began.
+PERIOD = 60
+OVERHEAD_TARGET = 10.0  # milliseconds a frame at 720p with 15 objects
+MEMORY_TARGET = 300.0  # megabytes
+FREE = ("segment", "propagate", "classify")  # networks and optical flow
+
+
+class Blobs(Segmenter):
+    """Lumpy objects on circular paths; their masks are prepared, so that segmenting costs nothing."""
+
+    classes = ("person", "car", "dog")
+
+    def __init__(self, count: int, size: tuple[int, int]) -> None:
+        self.frames = [self._draw(count, size, t) for t in range(PERIOD)]
+        self.next = 0
+
+    @staticmethod
+    def _draw(count: int, size: tuple[int, int], t: int) -> Detections:
+        height, width = size
+        columns = int(np.ceil(np.sqrt(count * width / height)))
+        rows = int(np.ceil(count / columns))
+        radius = 0.36 * min(width / columns, height / rows)
+        angles = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+        masks = np.zeros((count, height, width), np.uint8)
+        for k, mask in enumerate(masks):
+            turn = 2 * np.pi * t / PERIOD + k
+            centre = np.array([(k % columns + 0.5) * width / columns, (k // columns + 0.5) * height / rows])
+            centre += radius * 0.5 * np.array([np.cos(turn), np.sin(turn)])
+            lumps = radius * (1 + 0.12 * np.sin(5 * angles + k) + 0.05 * np.sin(17 * angles))
+            outline = centre + lumps[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+            cv2.fillPoly(mask, [outline.astype(np.int32)], 1)
+        class_scores = np.eye(len(Blobs.classes))[np.arange(count) % len(Blobs.classes)]
+        return Detections.from_masks(masks, np.full(count, 0.9), class_scores)
+
+    def reset(self, frame: int = 0) -> None:
+        self.next = frame
+
+    def segment(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        found = [self.frames[(self.next + k) % PERIOD] for k in range(len(images))]
+        self.next += len(images)
+        return found
+
+
+class Still(Propagator):
+    """Leaves every mask where it is, which costs nothing."""
+
+    def __init__(self) -> None:
+        self.masks: dict[int, np.ndarray] = {}
+
+    def start(self, image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
+        self.masks = dict(masks)
+
+    def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
+        for id_, mask in (corrections.masks if corrections else {}).items():
+            self.masks[id_] = mask
+        for id_ in corrections.forget if corrections else ():
+            self.masks.pop(id_, None)
+        return dict(self.masks)
+
+    def state_dict(self) -> dict[str, object]:
+        return {f"mask {id_}": mask for id_, mask in self.masks.items()}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.masks = {int(name.split()[1]): mask for name, mask in state.items()}
+
+
+def write_blob_video(path: Path, blobs: Blobs, frames: int) -> None:
+    """The blobs in front of a soft ground, as H.264 with a keyframe every 50 frames."""
+    height, width = blobs.frames[0].size
+    rng = np.random.default_rng(0)
+    ground = cv2.resize(rng.integers(60, 190, (height // 16, width // 16, 3), np.uint8), (width, height))
+    colours = rng.integers(0, 256, (len(blobs.frames[0]), 3), np.uint8)
+    images = []
+    for found in blobs.frames:
+        image = ground.copy()
+        for mask, colour in zip(found.masks, colours, strict=True):
+            image[mask] = colour
+        images.append(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p"))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "g": "50"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for t in range(frames):
+            image = images[t % PERIOD]
+            image.pts = t
+            container.mux(stream.encode(image))
+        container.mux(stream.encode())
+
+
+def process(
+    parts: VideoInstanceSegmenter, video: Path, folder: Path
+) -> tuple[VideoInstances, Timings, float]:
+    """Run and write; returns the results, the timings with ``write`` among them, and all seconds together."""
+    started = time.perf_counter()
+    result = parts.run(open_source(video))
+    timings = parts.timings
+    with timings.measure("write"):
+        write_results(result, open_source(video), folder, ["ytvis", "overlay"])
+    return result, timings, time.perf_counter() - started
+
+
+def print_table(timings: Timings, frames: int, parts: Sequence[str]) -> None:
+    total = sum(timings.cpu[part] for part in parts)
+    print(f"{'part':<12}{'wall ms':>10}{'CPU ms':>10}{'share':>8}   a frame")
+    for part in parts:
+        wall, cpu = timings.wall[part] / frames * 1000, timings.cpu[part] / frames * 1000
+        print(f"{part:<12}{wall:>10.2f}{cpu:>10.2f}{timings.cpu[part] / max(total, 1e-9):>8.1%}")
+    print(f"{'together':<12}{'':>10}{total / frames * 1000:>10.2f}")
+
+
+def real_parts(arguments: argparse.Namespace) -> None:
+    parts = VideoInstanceSegmenter(
+        arguments.segmenter,
+        arguments.propagator,
+        arguments.selector,
+        arguments.classifier,
+        direction=arguments.direction,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        result, timings, seconds = process(parts, Path(arguments.video), Path(folder))
+    height, width = result.size
+    print(f"\n{arguments.video}: {result.num_frames} frames, {width}x{height}, {len(result.tracks)} tracks")
+    print_table(timings, result.num_frames, list(timings.wall))
+    tracking = seconds - timings.wall["write"]
+    print(
+        f"{result.num_frames / tracking:.1f} frames a second, {result.num_frames / seconds:.1f} with writing"
+    )
+
+
+def overheads(frames: int = 60, count: int = 15, size: tuple[int, int] = (720, 1280)) -> None:
+    blobs = Blobs(count, size)
+    parts = VideoInstanceSegmenter(blobs, Still(), classifier="none", labels="coco")
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "blobs.mp4"
+        write_blob_video(video, blobs, frames)
+        result, timings, _ = process(parts, video, Path(folder) / "out")
+    print(f"\noverheads: {frames} frames, {size[1]}x{size[0]}, {len(result.tracks)} tracks, both directions")
+    counted = [part for part in timings.wall if part not in FREE]
+    print_table(timings, frames, counted)
+    print(f"target: at most {OVERHEAD_TARGET:.0f} ms of CPU a frame")
+
+
+def memory(count: int = 5, size: tuple[int, int] = (360, 640)) -> None:
+    print(f"\nmemory: {size[1]}x{size[0]}, {count} objects, both directions, results written")
+    peaks = []
+    with tempfile.TemporaryDirectory() as folder:
+        for frames in (300, 10_000):
+            video = Path(folder) / f"{frames}.mp4"
+            write_blob_video(video, Blobs(count, size), frames)
+            command = [
+                sys.executable,
+                __file__,
+                "--child",
+                str(video),
+                str(count),
+                str(size[0]),
+                str(size[1]),
+            ]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True)
+            peaks.append(float(answer.stdout))
+            print(f"{frames:>7} frames: peak {peaks[-1]:.0f} MB")
+    print(f"difference {peaks[1] - peaks[0]:.0f} MB; target: at most {MEMORY_TARGET:.0f} MB")
+
+
+def memory_child(video: str, count: int, height: int, width: int) -> None:
+    parts = VideoInstanceSegmenter(Blobs(count, (height, width)), Still(), classifier="none", labels="coco")
+    process(parts, Path(video), Path(video).with_suffix(""))
+    print(peak_megabytes())
+
+
+def peak_megabytes() -> float:
+    """Most resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would report the parent's peak where that was higher
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("video", nargs="?", help="a clip for the real parts")
+    parser.add_argument("--segmenter", default="compact")
+    parser.add_argument("--propagator", default="flow")
+    parser.add_argument("--selector", default="score")
+    parser.add_argument("--classifier", default="efficientnet-lite0")
+    parser.add_argument("--direction", default="both")
+    parser.add_argument("--overheads", action="store_true", help="720p, 15 objects, free networks and flow")
+    parser.add_argument("--memory", action="store_true", help="10,000 frames against 300")
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        memory_child(arguments.child[0], *map(int, arguments.child[1:]))
+        return
+    if not (arguments.video or arguments.overheads or arguments.memory):
+        parser.error("give a video, --overheads or --memory")
+    if arguments.video:
+        real_parts(arguments)
+    if arguments.overheads:
+        overheads()
+    if arguments.memory:
+        memory()
+
+
+if __name__ == "__main__":
+    main()
