@@ -184,6 +184,8 @@ def without_overlaps(rles: Sequence[RLE], scores: Sequence[float] | np.ndarray) 
 
 def resize(rles: Sequence[RLE], size: tuple[int, int]) -> list[RLE]:
     """Scale masks to another frame ``(height, width)``: bilinear, cut at one half, so edges stay smooth."""
+    if all(tuple(rle["size"]) == tuple(size) for rle in rles):
+        return list(rles)
     return [_resize_one(rle, edges, size) for rle, edges in zip(rles, _edges(rles), strict=True)]
 
 
