@@ -1,4 +1,4 @@
-"""After the installation no network is needed: a run with every default, in a process that cannot open a socket."""
+"""Once installed it needs no network: a run with every default, in a process that cannot open a socket."""
 
 import json
 import subprocess

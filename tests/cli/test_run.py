@@ -211,7 +211,7 @@ main()
     for _ in range(5):  # the first batch of four is tracked by then
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert files_in(tmp_path / "out") == ["tracks.json"]
