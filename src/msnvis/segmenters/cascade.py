@@ -490,7 +490,7 @@ def pool_regions(
 
 
 def crop_masks(masks: Tensor, index: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """What a mask head should answer: the truth `index` inside each box, ``(R, side, side)`` float32 in 0..1."""
+    """What a mask head should answer: ``(R, side, side)`` float32 in 0..1, the true mask `index` in each box."""
     rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)
     return roi_align(masks[:, None].to(boxes), rois, side, 1.0, 1, aligned=True)[:, 0]
 

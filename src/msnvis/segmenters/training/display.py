@@ -64,7 +64,7 @@ class TrainingDisplay:
         status = f"loss {self.smoothed:.3f}  lr {learning_rate:.1e}"
         self.progress.update(self.task, completed=step, status=status)
         if self.plain:
-            self.progress.console.print(f"step {step}/{self.steps}  {status}  {self._minutes():.1f} min")
+            self.progress.console.print(f"step {step}/{self.steps}  {status}  {self._minutes():.1f} min", soft_wrap=True)
         self._record(step, losses | {"learning_rate": learning_rate}, "train")
 
     def metrics(self, step: int, metrics: dict[str, float]) -> None:
@@ -76,7 +76,7 @@ class TrainingDisplay:
             if k.startswith("any") or k.endswith("ap50") or k == "ap50_person"
         }
         text = "  ".join(f"{name} {value:.3f}" for name, value in main.items())
-        self.progress.console.print(f"step {step}/{self.steps}  validation  {text}")
+        self.progress.console.print(f"step {step}/{self.steps}  validation  {text}", soft_wrap=True)
         self._record(step, metrics, "validation")
 
     def _record(self, step: int, values: dict[str, float], kind: str) -> None:

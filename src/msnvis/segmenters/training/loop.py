@@ -116,6 +116,7 @@ class _Trainer:
         self.classes, train, self.held_out = read_data(options)
         if not train:
             raise InputError("no training images are left after holding some out")
+        torch.manual_seed(options.seed)
         network = trainable_compact(len(self.classes))
         if options.start_from:
             load_matching(network, options.start_from)
