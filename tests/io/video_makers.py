@@ -47,7 +47,7 @@ def write_video(
     """`count` numbered frames (or `images`), `pts` in 1/1000 s where given."""
     images = images or [numbered(number, size) for number in range(count)]
     with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options={"preset": "veryfast"} | (options or {}))
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pix_fmt
         if pts is not None:

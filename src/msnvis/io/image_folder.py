@@ -45,14 +45,16 @@ class ImageFolder(FrameSource):
         latest = None
         for index, (time, number) in enumerate(self._chosen):
             image = self._image(number)
-            latest = self._image_before(index) if image is None and latest is None else image
-            yield Frame(index, time, latest)
+            if image is None:
+                image = self._neighbour(index) if latest is None else latest
+            latest = image
+            yield Frame(index, time, image)
 
     def frames_reversed(self) -> Iterator[Frame]:
         for index in reversed(range(len(self._chosen))):
             time, number = self._chosen[index]
             image = self._image(number)
-            yield Frame(index, time, self._image_before(index) if image is None else image)
+            yield Frame(index, time, self._neighbour(index) if image is None else image)
 
     def _image(self, number: int) -> np.ndarray | None:
         """File `number` at the working size; None, with a warning, where it cannot be read."""
@@ -60,13 +62,13 @@ class ImageFolder(FrameSource):
         try:
             image = read_image(file)
         except InputError as error:
-            self.warn(f"frame {number}: {error}; the frame before it stands in")
+            self.warn(f"frame {number}: {error}; a frame next to it stands in")
             return None
         if image.shape[:2] != self.source_size:
             self.warn_of_size(f"{file.name} (frame {number})", image.shape[:2], self.source_size)
         return fit(image, self.size)
 
-    def _image_before(self, index: int) -> np.ndarray:
+    def _neighbour(self, index: int) -> np.ndarray:
         """The stand-in for the unreadable frame `index`."""
         order = [*reversed(range(index)), *range(index + 1, len(self._chosen))]
         for other in order:

@@ -75,13 +75,16 @@ class VideoFile(FrameSource):
         with self._open() as container:
             stream = video_stream(container, self.label)
             codec = stream.codec_context
+            facts = packet_facts(container, stream)
+            if "duration" in facts:
+                self._check_complete(facts["num_frames"], facts["duration"])
             return replace(
                 super().describe(),
                 container=container.format.name,
                 codec=codec.name,
                 pixel_format=codec.pix_fmt,
                 rotation=self._upright.orientation.degrees,
-                **packet_facts(container, stream),
+                **facts,
             )
 
     def frames(self) -> Iterator[Frame]:
@@ -299,8 +302,9 @@ class _Index:
         self.checksums.append(_checksum(frame))
 
     def finish(self) -> None:
-        """Work out at which chosen frames chunks may begin."""
-        self._starts = sorted({bisect_left(self.kept, key) for key in self._keys})
+        """Work out where chunks may begin: only at the first frame where seeking is not possible."""
+        keys = self._keys if self.is_ordered else [0]
+        self._starts = sorted({bisect_left(self.kept, key) for key in keys})
 
     def chunks(self, in_memory: int, on_disk: int) -> Iterator[tuple[int, int]]:
         """Ranges of positions, last first, that begin at keyframes where they can.
