@@ -73,6 +73,10 @@ def test_first_frame_label_space_and_short_name(write):
     assert found.classes[detections.labels[0]] == "dog"
 
 
+def test_file_may_be_given_as_weights(write):
+    assert len(create_segmenter("precomputed", weights=write([entry()])).segment([IMAGE])[0]) == 1
+
+
 @pytest.mark.parametrize(
     "segmentation",
     [

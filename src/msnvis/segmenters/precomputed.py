@@ -127,9 +127,19 @@ class PrecomputedSegmenter(Segmenter):
 )
 @segmenters.register("precomputed", summary="detections from a COCO results file", needs="option path")
 def precomputed(
-    path: str | Path | None = None, *, labels: str = "coco", first_frame: int = 0, device: str = "auto"
+    path: str | Path | None = None,
+    *,
+    weights: str | Path | None = None,
+    labels: str = "coco",
+    first_frame: int = 0,
+    device: str = "auto",
 ) -> PrecomputedSegmenter:
-    """`device` is accepted for uniformity; the other options are those of `PrecomputedSegmenter`."""
+    """`labels` and `first_frame` as in `PrecomputedSegmenter`.
+
+    Every segmenter takes `weights` and `device`; here `weights` is another way to give the file, and `device`
+    changes nothing.
+    """
+    path = path or weights
     if path is None:
         raise OptionError(
             "segmenter 'precomputed' needs a file; say 'precomputed:RESULTS.json' or give path="
