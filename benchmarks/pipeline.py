@@ -22,8 +22,10 @@ import av
 import cv2
 import numpy as np
 
+from msnvis import masks as mask_ops
 from msnvis.io.readers import open_source
 from msnvis.io.writers import write_results
+from msnvis.masks import RLE
 from msnvis.pipeline import VideoInstanceSegmenter
 from msnvis.propagators import Corrections, Propagator
 from msnvis.segmenters import Segmenter
@@ -77,23 +79,28 @@ class Still(Propagator):
     """Leaves every mask where it is, which costs nothing."""
 
     def __init__(self) -> None:
-        self.masks: dict[int, np.ndarray] = {}
+        self.rles: dict[int, RLE] = {}
 
     def start(self, image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
-        self.masks = dict(masks)
+        self.rles = dict(zip(masks, mask_ops.encode(list(masks.values())), strict=True))
 
     def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
-        for id_, mask in (corrections.masks if corrections else {}).items():
-            self.masks[id_] = mask
-        for id_ in corrections.forget if corrections else ():
-            self.masks.pop(id_, None)
-        return dict(self.masks)
+        corrections = corrections or Corrections()
+        new = dict(zip(corrections.masks, mask_ops.encode(list(corrections.masks.values())), strict=True))
+        self.step_rles(image, new, corrections.forget)
+        return dict(zip(self.rles, mask_ops.decode(list(self.rles.values()), image.shape[:2]), strict=True))
+
+    def step_rles(
+        self, image: np.ndarray, masks: Mapping[int, RLE], forget: frozenset[int] = frozenset()
+    ) -> dict[int, RLE]:
+        self.rles = {id_: rle for id_, rle in {**self.rles, **masks}.items() if id_ not in forget}
+        return dict(self.rles)
 
     def state_dict(self) -> dict[str, object]:
-        return {f"mask {id_}": mask for id_, mask in self.masks.items()}
+        return dict(self.rles)
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        self.masks = {int(name.split()[1]): mask for name, mask in state.items()}
+        self.rles = dict(state)
 
 
 def write_blob_video(path: Path, blobs: Blobs, frames: int) -> None:

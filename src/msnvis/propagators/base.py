@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from msnvis import masks as mask_ops
+from msnvis.masks import RLE
 from msnvis.registry import Registry
 
 
@@ -43,6 +45,17 @@ class Propagator(ABC):
         Returns:
             id -> ``(H, W)`` bool for every id not forgotten; all False where an object has vanished.
         """
+
+    def step_rles(
+        self, image: np.ndarray, masks: Mapping[int, RLE], forget: frozenset[int] = frozenset()
+    ) -> dict[int, RLE]:
+        """As `step`, with corrections and results as run-length encodings, as the tracker has and wants them.
+
+        This goes through whole frames; a propagator that works on crops is quicker without that detour.
+        """
+        arrays = mask_ops.decode(list(masks.values()), (image.shape[0], image.shape[1]))
+        carried = self.step(image, Corrections(dict(zip(masks, arrays, strict=True)), forget))
+        return dict(zip(carried, mask_ops.encode(list(carried.values())), strict=True))
 
     @abstractmethod
     def state_dict(self) -> dict[str, object]:

@@ -10,7 +10,7 @@ import numpy as np
 from msnvis import masks as mask_ops
 from msnvis.errors import OptionError
 from msnvis.masks import RLE
-from msnvis.propagators.base import Corrections, Propagator
+from msnvis.propagators.base import Propagator
 from msnvis.selection.base import Selector
 from msnvis.structures import UNNAMED, Detections
 from msnvis.timings import Timings
@@ -87,8 +87,8 @@ class TrackState:
     Attributes:
         rle: its latest mask that was not empty.
         score: of that mask.
-        area: pixels when it was last confirmed.
-        largest_area: pixels when it was largest.
+        area: pixels of the detection by which it was last confirmed.
+        largest_area: pixels of the largest of them.
         confirmations: frames in which a detection was matched to it, its birth included.
         unconfirmed: frames since the last of those.
         lost: frames since it had a mask; 0 while it is visible.
@@ -109,10 +109,9 @@ class TrackState:
     def visible(self) -> bool:
         return self.lost == 0
 
-    def confirm(self, rle: RLE, score: float) -> None:
-        """A detection is this object. A weak one never costs more than none at all would."""
-        self.rle, self.score = rle, score
-        self.area = int(mask_ops.areas([rle])[0])
+    def confirm(self, rle: RLE, score: float, area: int) -> None:
+        """A detection of `area` pixels is this object, whichever mask it is to have."""
+        self.rle, self.score, self.area = rle, score, area
         self.largest_area = max(self.area, self.largest_area)
         self.confirmations += 1
         self.unconfirmed = self.lost = 0
@@ -173,9 +172,9 @@ class Tracker:
         with self.timings.measure("associate"):
             self._coast(propagated, {id_ for _, id_ in pairs})
             self._drop_duplicates(image)
-            strong = np.flatnonzero(found.scores >= self.options.score_threshold)
-            candidates = np.setdiff1d(strong, [i for i, _ in pairs]).tolist()
-            self._add_new(found, self._reacquire(image, found, candidates))
+            matched = np.isin(np.arange(len(found)), [i for i, _ in pairs])
+            candidates = found[~matched & (found.scores >= self.options.score_threshold)]
+            self._add(image, self._new_objects(candidates))
             self._retire()
             result = self._result(found.size)
         self._image = image
@@ -195,19 +194,13 @@ class Tracker:
 
     def _propagate(self, image: np.ndarray) -> dict[int, RLE]:
         """Carry the masks of the frame before to this one; objects that vanish are left out."""
-        with self.timings.measure("encode"):
-            arrays = mask_ops.decode(list(self._corrected.values()), image.shape[:2])
-            masks = dict(zip(self._corrected, arrays, strict=True))
-            corrections = Corrections(masks, frozenset(self._forget))
-        self._corrected, self._forget = {}, set()
         with self.timings.measure("propagate"):
-            carried = self.propagator.step(image, corrections)
-        with self.timings.measure("encode"):
-            ids = [id_ for id_ in carried if id_ in self._tracks]
-            rles = mask_ops.encode([carried[id_] for id_ in ids])
-            least = [max(1, self.options.min_area_share * self._tracks[id_].area) for id_ in ids]
-            kept = np.flatnonzero(mask_ops.areas(rles) >= least)
-            return {ids[k]: rles[k] for k in kept}
+            carried = self.propagator.step_rles(image, self._corrected, frozenset(self._forget))
+        self._corrected, self._forget = {}, set()
+        ids = [id_ for id_ in carried if id_ in self._tracks]
+        least = [max(1, self.options.min_area_share * self._tracks[id_].area) for id_ in ids]
+        kept = np.flatnonzero(mask_ops.areas([carried[id_] for id_ in ids]) >= least)
+        return {ids[k]: carried[ids[k]] for k in kept}
 
     def _select(
         self, image: np.ndarray, found: Detections, propagated: dict[int, RLE], pairs: list[tuple[int, int]]
@@ -225,9 +218,10 @@ class Tracker:
         )
         with self.timings.measure("select"):
             prefer_detected = self.selector.prefer(image, detected, carried) >= 0.5
+        areas = mask_ops.areas(detected.rles).tolist()
         for k, track in enumerate(tracks):
             rle = detected.rles[k] if prefer_detected[k] else carried.rles[k]
-            track.confirm(rle, float(max(detected.scores[k], carried.scores[k])))
+            track.confirm(rle, float(max(detected.scores[k], carried.scores[k])), areas[k])
             if prefer_detected[k]:
                 self._corrected[track.id] = rle
             self._vote(track, detected, k)
@@ -269,60 +263,59 @@ class Tracker:
             self._remember_look(trusted[i], image)
             self._lose(trusted[i])
 
-    def _reacquire(self, image: np.ndarray, found: Detections, candidates: list[int]) -> list[int]:
-        """Give detections that look like a lost object its id; returns the candidates that are left."""
-        lost = [track for track in self._tracks.values() if not track.visible]
-        if not lost or not candidates:
+    def _new_objects(self, candidates: Detections) -> Detections:
+        if not len(candidates):
             return candidates
-        visible = [track.rle for track in self._visible()]
-        free = [i for i in candidates if not self._covered(found.rles[i], visible)]
-        similarity = np.zeros((len(free), len(lost)))
-        for row, i in enumerate(free):
-            label = best_label(found.class_scores[i], self.options.min_evidence)
-            box, look = mask_ops.boxes([found.rles[i]])[0], colour_histogram(image, found.rles[i])
-            for column, track in enumerate(lost):
-                if self._could_be(label, box, track):
-                    similarity[row, column] = histogram_similarity(look, track.look)
-        returned = set()
-        for row, column in associate(similarity, self.options.reacquire_similarity):
-            i, track = free[row], lost[column]
-            track.confirm(found.rles[i], float(found.scores[i]))
-            self._vote(track, found, i)
-            self._corrected[track.id] = found.rles[i]
-            self._forget.discard(track.id)
-            returned.add(i)
-        return [i for i in candidates if i not in returned]
-
-    def _covered(self, rle: RLE, visible: list[RLE]) -> bool:
-        return bool((mask_ops.iou_matrix([rle], visible) > self.options.duplicate_iou).any())
-
-    def _could_be(self, label: int, box: np.ndarray, track: TrackState) -> bool:
-        known = self._label(track)
-        reach = self.options.reacquire_distance * track.largest_area**0.5
-        near = centre_distance(box, mask_ops.boxes([track.rle])[0]) <= reach
-        return near and (label == known or UNNAMED in (label, known))
-
-    def _add_new(self, found: Detections, candidates: list[int]) -> None:
-        if not candidates:
-            return
         visible = self._visible()
-        new = find_new_objects(
-            [found.rles[i] for i in candidates],
-            [best_label(found.class_scores[i], self.options.min_evidence) for i in candidates],
+        chosen = find_new_objects(
+            candidates.rles,
+            [best_label(row, self.options.min_evidence) for row in candidates.class_scores],
             [track.rle for track in visible],
             [self._label(track) for track in visible],
             room=self.options.max_objects - len(visible),
             overlap_tolerance=self.options.overlap_tolerance,
             duplicate_iou=self.options.duplicate_iou,
         )
-        for i in (candidates[k] for k in new):
-            self._last_id += 1
-            area = int(mask_ops.areas([found.rles[i]])[0])
-            track = TrackState(self._last_id, found.rles[i], float(found.scores[i]), area, area)
-            self._tracks[track.id] = track
-            self.votes[track.id] = Votes.none(self.num_classes)
-            self._corrected[track.id] = track.rle
-            self._vote(track, found, i)
+        return candidates[chosen]
+
+    def _add(self, image: np.ndarray, new: Detections) -> None:
+        """Give each of `new` the id of the lost object that it is, or one of its own."""
+        lost = [track for track in self._tracks.values() if not track.visible]
+        returned = dict(associate(self._likeness(image, new, lost), self.options.reacquire_similarity))
+        areas = mask_ops.areas(new.rles).tolist()
+        for i, rle in enumerate(new.rles):
+            score = float(new.scores[i])
+            if i in returned:
+                track = lost[returned[i]]
+                track.confirm(rle, score, areas[i])
+                self._forget.discard(track.id)
+            else:
+                self._last_id += 1
+                track = TrackState(self._last_id, rle, score, areas[i], areas[i])
+                self._tracks[track.id] = track
+                self.votes[track.id] = Votes.none(self.num_classes)
+            self._corrected[track.id] = rle
+            self._vote(track, new, i)
+
+    def _likeness(self, image: np.ndarray, new: Detections, lost: list[TrackState]) -> np.ndarray:
+        """``(N, M)`` similarity of colours, 0 where the class or the distance speaks against it."""
+        likeness = np.zeros((len(new), len(lost)))
+        if not likeness.size:
+            return likeness
+        boxes = new.boxes
+        for i, rle in enumerate(new.rles):
+            label = best_label(new.class_scores[i], self.options.min_evidence)
+            look = colour_histogram(image, rle)
+            for j, track in enumerate(lost):
+                if self._could_be(label, boxes[i], track):
+                    likeness[i, j] = histogram_similarity(look, track.look)
+        return likeness
+
+    def _could_be(self, label: int, box: np.ndarray, track: TrackState) -> bool:
+        known = self._label(track)
+        reach = self.options.reacquire_distance * track.largest_area**0.5
+        near = centre_distance(box, mask_ops.boxes([track.rle])[0]) <= reach
+        return near and (label == known or UNNAMED in (label, known))
 
     def _retire(self) -> None:
         """End what was lost for too long, and the longest lost where objects in sight need their places."""
@@ -334,8 +327,7 @@ class Tracker:
                 self._forget.add(track.id)
 
     def _vote(self, track: TrackState, found: Detections, index: int) -> None:
-        area = int(mask_ops.areas([found.rles[index]])[0])
-        weight = vote_weight(float(found.scores[index]), area, found.size)
+        weight = vote_weight(float(found.scores[index]), track.area, found.size)
         self.votes[track.id].add_detector(found.class_scores[index], weight)
 
     def _label(self, track: TrackState) -> int:
