@@ -7,8 +7,6 @@ import numpy as np
 
 #: Levels of each of R, G and B.
 _LEVELS = 16
-#: Blur of the histograms in levels, so that a colour also speaks for those next to it.
-_BLUR = 0.7
 #: Bound of the evidence: no colour alone decides against a mask that is sure.
 _MAX_EVIDENCE = 3.0
 _RARE = 1e-5
@@ -42,10 +40,6 @@ def colour_evidence(colours: np.ndarray, soft: np.ndarray) -> np.ndarray:
 
 
 def _histogram(colours: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """``(NUM_COLOURS,)`` float32 blurred frequencies, summing to 1 or all 0."""
-    counts = np.bincount(colours.ravel(), weights.ravel(), NUM_COLOURS).astype(np.float32)
-    cube = counts.reshape(_LEVELS, _LEVELS, _LEVELS)
-    for _ in range(3):  # blur the last axis and bring the next one there
-        flat = cv2.GaussianBlur(cube.reshape(-1, _LEVELS), (5, 1), _BLUR)
-        cube = np.ascontiguousarray(flat.reshape(cube.shape).transpose(2, 0, 1))
-    return cube.ravel() / max(float(cube.sum()), 1.0)
+    """``(NUM_COLOURS,)`` float32 frequencies, summing to 1 or all 0."""
+    counts = np.bincount(colours.ravel(), weights.ravel(), NUM_COLOURS)
+    return (counts / max(counts.sum(), 1)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ _SMALLEST_DIS_SIDE = 16
 #: What is looked at around an object: its surroundings, and where its edge may go.
 _MARGIN = 30
 #: Standard deviation of where the warped edge may really be.
-_EDGE_BLUR = 4.0
+_EDGE_BLUR = 1.2
 #: No colour makes a pixel part of an object where the blurred warped mask is below this.
 _OUT_OF_REACH = 0.02
 #: Window (2 r + 1 wide) and smoothness of the guided filter.
@@ -227,7 +228,7 @@ class FlowPropagator(Propagator):
         scale_y, scale_x = height / self._image.shape[0], width / self._image.shape[1]
         left, top, right, bottom = carried.box
         x0, y0 = int(left * scale_x), int(top * scale_y)
-        x1, y1 = min(width, int(np.ceil(right * scale_x))), min(height, int(np.ceil(bottom * scale_y)))
+        x1, y1 = min(width, math.ceil(right * scale_x)), min(height, math.ceil(bottom * scale_y))
         offset = (x0 + 0.5) / scale_x - 0.5 - left, (y0 + 0.5) / scale_y - 0.5 - top
         soft = _resample(carried.soft, (y1 - y0, x1 - x0), (1 / scale_x, 1 / scale_y), offset)
         mask[y0:y1, x0:x1] = soft >= 0.5
@@ -249,12 +250,12 @@ def _soften(mask: np.ndarray, size: tuple[int, int]) -> tuple[int, int, np.ndarr
         return 0, 0, _NOTHING
     step_x, step_y = mask.shape[1] / size[1], mask.shape[0] / size[0]
     x0, y0 = int(x / step_x), int(y / step_y)
-    x1 = min(size[1], int(np.ceil((x + width) / step_x)))
-    y1 = min(size[0], int(np.ceil((y + height) / step_y)))
+    x1 = min(size[1], math.ceil((x + width) / step_x))
+    y1 = min(size[0], math.ceil((y + height) / step_y))
     left, top = int(x0 * step_x), int(y0 * step_y)
-    crop = mask[top : int(np.ceil(y1 * step_y)), left : int(np.ceil(x1 * step_x))].astype(np.float32)
+    crop = mask[top : math.ceil(y1 * step_y), left : math.ceil(x1 * step_x)].astype(np.float32)
     if max(step_x, step_y) > 1:
-        crop = cv2.blur(crop, (round(step_x), round(step_y)), borderType=cv2.BORDER_REPLICATE)
+        crop = cv2.blur(crop, (math.ceil(step_x), math.ceil(step_y)), borderType=cv2.BORDER_REPLICATE)
     offset = (x0 + 0.5) * step_x - 0.5 - left, (y0 + 0.5) * step_y - 0.5 - top
     return x0, y0, _resample(crop, (y1 - y0, x1 - x0), (step_x, step_y), offset)
 
@@ -309,21 +310,21 @@ def _destination(carried: _Carried, forward: np.ndarray) -> tuple[int, int, int,
     """Box ``x0 y0 x1 y1`` in the new frame that holds wherever the object's pixels move, with a margin."""
     height, width = forward.shape[:2]
     x0, y0, x1, y1 = carried.box
-    motion = forward[y0:y1, x0:x1][carried.soft >= 0.5]
+    motion = forward[y0:y1, x0:x1][carried.soft >= carried.soft.max() / 2]
     low, high = motion.min(axis=0), motion.max(axis=0)
     left, top = np.clip([x0 + low[0] - _MARGIN, y0 + low[1] - _MARGIN], 0, [width - 1, height - 1])
     right, bottom = np.clip([x1 + high[0] + _MARGIN, y1 + high[1] + _MARGIN], 1, [width, height])
-    return int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
+    return int(left), int(top), math.ceil(right), math.ceil(bottom)
 
 
 def _warp(carried: _Carried, source: np.ndarray) -> np.ndarray:
-    """The object's soft mask seen at `source`, the ``(h, w, 2)`` places where pixels were in the old frame."""
+    """The object's soft mask sampled at `source`, ``(h, w, 2)`` places in the old frame."""
     corner = np.array([carried.x, carried.y], np.float32)
     return cv2.remap(carried.soft, source - corner, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
 
 def _decide_by_colour(warped: np.ndarray, evidence: np.ndarray, reliable: np.ndarray | None) -> np.ndarray:
-    """Soft mask from the warped one, taken as a prior unsure near its edge, and the colour evidence."""
+    """Soft mask from the warped one, a prior unsure near its edge, and the colour evidence."""
     prior = cv2.GaussianBlur(warped, (0, 0), _EDGE_BLUR)
     reach = prior >= _OUT_OF_REACH
     if reliable is not None:
