@@ -83,6 +83,8 @@ class CascadeConfig:
         pyramid_norm, mask_norm: batch norm in the pyramid and in the mask heads (box heads always have it).
         anchor_sizes: for each level of the proposal network, in pixels.
         proposal_levels: first pyramid level (0 is stride 4) that the proposal network looks at.
+        anchor_iou: from which an anchor is a positive.
+        anchors_per_image, positive_anchors: sampled for the proposal loss, and the largest share of positives.
         canonical_size: side of a region, in pixels, that is pooled at stride 16 (224 for images of 800
         pixels).
         sampling_ratio: of RoIAlign; 0 adapts it to the region.
@@ -100,6 +102,9 @@ class CascadeConfig:
     mask_norm: bool = False
     anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
     proposal_levels: int = 0
+    anchor_iou: float = 0.7
+    anchors_per_image: int = 256
+    positive_anchors: float = 0.5
     canonical_size: float = 224
     sampling_ratio: int = 0
     train_proposals: int = 2000
@@ -123,10 +128,14 @@ COMPACT = CascadeConfig(
     mask_norm=True,
     anchor_sizes=((16, 26), (44, 72), (120, 190), (290, 400)),
     proposal_levels=1,
+    # Only part of the images give negatives, so those that do must give many: few iterations see few hard ones.
+    anchor_iou=0.6,
+    anchors_per_image=1024,
+    positive_anchors=0.25,
     canonical_size=112,
     sampling_ratio=1,
     train_proposals=300,
-    test_proposals=150,
+    test_proposals=200,
     regions_per_image=48,
     masks_per_image=12,
 )
@@ -515,10 +524,10 @@ def _make_proposals(config: CascadeConfig) -> ProposalNetwork:
     return ProposalNetwork(
         anchors,
         RPNHead(config.channels, anchors.num_anchors_per_location()[0]),
-        fg_iou_thresh=0.7,
+        fg_iou_thresh=config.anchor_iou,
         bg_iou_thresh=0.3,
-        batch_size_per_image=256,
-        positive_fraction=0.5,
+        batch_size_per_image=config.anchors_per_image,
+        positive_fraction=config.positive_anchors,
         pre_nms_top_n={"training": config.train_proposals, "testing": config.test_proposals},
         post_nms_top_n={"training": config.train_proposals, "testing": config.test_proposals},
         nms_thresh=0.7,

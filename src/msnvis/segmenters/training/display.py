@@ -64,7 +64,9 @@ class TrainingDisplay:
         status = f"loss {self.smoothed:.3f}  lr {learning_rate:.1e}"
         self.progress.update(self.task, completed=step, status=status)
         if self.plain:
-            self.progress.console.print(f"step {step}/{self.steps}  {status}  {self._minutes():.1f} min", soft_wrap=True)
+            self.progress.console.print(
+                f"step {step}/{self.steps}  {status}  {self._minutes():.1f} min", soft_wrap=True
+            )
         self._record(step, losses | {"learning_rate": learning_rate}, "train")
 
     def metrics(self, step: int, metrics: dict[str, float]) -> None:

@@ -67,6 +67,7 @@ class TrainOptions:
     canvases: tuple[int, ...] = (288, 320, 352)
     augmentation: Augmentation = field(default_factory=Augmentation)
     balance: float = 0.05
+    full_images: float = 2.0
     ema: float = 0.998
     hold_out: int = 80
     split_seed: int = 2021
@@ -209,11 +210,10 @@ class _Trainer:
 
     def _loader(self, train: list[ImageRecord]) -> DataLoader:
         options = self.options
-        labels = [[a.label for a in r.annotations] for r in train]
+        factors = repeat_factors([[a.label for a in r.annotations] for r in train], options.balance)
+        factors[[len(r.vouched) == len(self.classes) for r in train]] *= options.full_images
         batch = options.batch_size * self.accelerator.num_processes
-        sampler = BalancedSampler(
-            repeat_factors(labels, options.balance), options.seed, start=self.step * batch
-        )
+        sampler = BalancedSampler(factors, options.seed, start=self.step * batch)
         dataset = TrainingImages(
             train, len(self.classes), options.canvases, batch, options.augmentation, options.seed
         )
