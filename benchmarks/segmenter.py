@@ -2,8 +2,9 @@
 
     python benchmarks/segmenter.py ANNOTATIONS.json IMAGES [--segmenter compact] [--weights FILE]
 
-Prints class-agnostic AP50 and AR@10, AP50 of each class with at least ten held-out objects, and milliseconds an
-image. The held-out images are those that `msnvis train segmenter` sets aside from this dataset and never trains on.
+Prints class-agnostic AP50 and AR@10, AP50 of each class with at least ten held-out objects, and milliseconds
+an image. The held-out images are those that `msnvis train segmenter` sets aside from this dataset and never
+trains on.
 """
 
 from __future__ import annotations

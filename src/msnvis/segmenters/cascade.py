@@ -84,7 +84,7 @@ class CascadeConfig:
         anchor_sizes: for each level of the proposal network, in pixels.
         proposal_levels: first pyramid level (0 is stride 4) that the proposal network looks at.
         anchor_iou: from which an anchor is a positive.
-        anchors_per_image, positive_anchors: sampled for the proposal loss, and the largest share of positives.
+        anchors_per_image, positive_anchors: sampled for the proposal loss; largest share of positives.
         canonical_size: side of a region, in pixels, that is pooled at stride 16 (224 for images of 800
         pixels).
         sampling_ratio: of RoIAlign; 0 adapts it to the region.
@@ -128,7 +128,7 @@ COMPACT = CascadeConfig(
     mask_norm=True,
     anchor_sizes=((16, 26), (44, 72), (120, 190), (290, 400)),
     proposal_levels=1,
-    # Only part of the images give negatives, so those that do must give many: few iterations see few hard ones.
+    # Only fully labelled images give negatives, so those must give many: few iterations see few hard ones.
     anchor_iou=0.6,
     anchors_per_image=1024,
     positive_anchors=0.25,
@@ -499,7 +499,7 @@ def pool_regions(
 
 
 def crop_masks(masks: Tensor, index: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """What a mask head should answer: ``(R, side, side)`` float32 in 0..1, the true mask `index` in each box."""
+    """What a mask head should answer: ``(R, side, side)`` in 0..1, the true mask `index` in each box."""
     rois = torch.cat([index[:, None].to(boxes), boxes], dim=1)
     return roi_align(masks[:, None].to(boxes), rois, side, 1.0, 1, aligned=True)[:, 0]
 
