@@ -12,7 +12,7 @@ from msnvis.datasets.labels import imagenet_classes, label_space
 from msnvis.errors import OptionError, UnknownPartError, WeightsError
 from msnvis.segmenters import create_classifier
 from msnvis.segmenters.efficientnet import EfficientNetLite0, load_imagenet
-from msnvis.segmenters.imagenet_classifiers import CropClassifier, Preprocessing, cut_out
+from msnvis.segmenters.imagenet_classifiers import CropClassifier, Preprocessing, crop
 from msnvis.segmenters.transformers_classifier import label_matrix
 from msnvis.structures import Detections
 from msnvis.weights.files import weights_path
@@ -102,32 +102,21 @@ def test_known_are_the_classes_that_it_can_say():
     assert not create_classifier("none").known.any()
 
 
-def test_cut_out_keeps_the_aspect_and_centres():
+def test_crop_keeps_the_aspect_and_centres():
     image = np.zeros((40, 60, 3), np.uint8)
     image[10:20, 20:40] = 200
-    square = cut_out(image, np.ones((10, 20), bool), 20, 10, size=32, margin=0.0, background=1.0)
+    square = crop(image, np.array([20, 10, 40, 20]), size=32, margin=0.0)
     assert square.shape == (32, 32, 3)
     assert (square[8:24] == 200).all()
     assert (square[:8] == 128).all() and (square[24:] == 128).all()
 
 
-def test_cut_out_adds_the_margin_and_ends_at_the_edge_of_the_image():
+def test_crop_adds_the_margin_and_ends_at_the_edge_of_the_image():
     image = np.arange(40 * 60).reshape(40, 60, 1).astype(np.uint8).repeat(3, axis=2)
-    mask = np.ones((20, 20), bool)
-    inside = cut_out(image, mask, 20, 10, size=30, margin=0.25, background=1.0)
+    inside = crop(image, np.array([20, 10, 40, 30]), size=30, margin=0.25)
     np.testing.assert_array_equal(inside, image[5:35, 15:45])
-    corner = cut_out(image, mask, 0, 0, size=25, margin=0.25, background=1.0)
+    corner = crop(image, np.array([0, 0, 20, 20]), size=25, margin=0.25)
     np.testing.assert_array_equal(corner, image[:25, :25])
-
-
-def test_background_fades_to_grey_beyond_a_rim_of_two_pixels():
-    image = np.full((40, 60, 3), 228, np.uint8)
-    mask = np.zeros((20, 20), bool)
-    mask[:, :10] = mask[0, :] = True
-    square = cut_out(image, mask, 20, 10, size=20, margin=0.0, background=0.25)
-    assert (square[:, :12] == 228).all() and (square[:3] == 228).all()
-    assert (square[3:, 12:] == 153).all()  # a quarter of the way from 128 to 228
-    assert (image == 228).all()
 
 
 @pytest.mark.parametrize("box", [(3, 3, 4, 4), (0, 0, 60, 1), (59, 0, 60, 40)])
@@ -141,7 +130,7 @@ def test_slivers_are_classified(box):
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [({"margin": -0.1}, "margin"), ({"batch_size": 0}, "batch_size"), ({"background": 1.5}, "background")],
+    [({"margin": -0.1}, "margin"), ({"batch_size": 0}, "batch_size")],
 )
 def test_senseless_options(options, reason):
     with pytest.raises(OptionError, match=reason):

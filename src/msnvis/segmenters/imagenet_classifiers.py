@@ -16,7 +16,6 @@ import torch
 import torchvision
 from torch import Tensor
 
-from msnvis import masks as mask_ops
 from msnvis.datasets.labels import imagenet_map, label_space
 from msnvis.devices import pick_device
 from msnvis.errors import OptionError
@@ -27,11 +26,8 @@ from msnvis.weights.files import weights_path
 from msnvis.weights.state import load_into
 from msnvis.weights.torchvision_files import published_weights, weight_file
 
-#: What cut-outs are filled up with and the background fades to: 0 after normalisation by 0.5 and 0.5.
+#: Grey of the bars beside a crop that is not square: 0 after normalisation by 0.5 and 0.5.
 _GREY = 128
-#: Side of the square by which a mask is widened before the background fades, for masks miss the outermost
-#: pixels.
-_RIM = 5
 #: The network was trained at 224, but objects of videos are small and blurred: enlarged less, more are named
 #: right.
 _LITE0_SIZE = 192
@@ -56,7 +52,6 @@ class CropClassifier(Classifier):
         preprocessing: of the network.
         device: where the network runs.
         margin: added to each side of an object's box, as a share of its width and height.
-        background: 0..1, how much of its contrast is left to what lies outside the mask.
         flip: average with the mirrored cut-out; doubles the time.
         batch_size: objects at a time.
     """
@@ -70,14 +65,11 @@ class CropClassifier(Classifier):
         device: torch.device,
         *,
         margin: float = 0.05,
-        background: float = 0.5,
         flip: bool = False,
         batch_size: int = 16,
     ) -> None:
         if margin < 0:
             raise OptionError(f"margin must not be negative, not {margin}")
-        if not 0 <= background <= 1:
-            raise OptionError(f"background must be between 0 and 1, not {background}")
         if batch_size < 1:
             raise OptionError(f"batch_size must be at least 1, not {batch_size}")
         self.classes = classes
@@ -86,7 +78,6 @@ class CropClassifier(Classifier):
         self._preprocessing = preprocessing
         self._device = device
         self._margin = margin
-        self._background = background
         self._flip = flip
         self._batch_size = batch_size
 
@@ -95,16 +86,14 @@ class CropClassifier(Classifier):
         return self._to_labels.any(dim=0).cpu().numpy()
 
     def classify(self, image: np.ndarray, detections: Detections) -> np.ndarray:
-        crops = mask_ops.decode_crops(detections.rles)
-        scores = np.zeros((len(crops), len(self.classes)), np.float32)
-        visible = [index for index, (mask, _, _) in enumerate(crops) if mask.size]
+        boxes = detections.boxes
+        scores = np.zeros((len(boxes), len(self.classes)), np.float32)
+        visible = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
         for start in range(0, len(visible), self._batch_size):
             chosen = visible[start : start + self._batch_size]
-            scores[chosen] = self._scores(np.stack([self._cut_out(image, *crops[index]) for index in chosen]))
+            size, margin = self._preprocessing.size, self._margin
+            scores[chosen] = self._scores(np.stack([crop(image, boxes[i], size, margin) for i in chosen]))
         return scores
-
-    def _cut_out(self, image: np.ndarray, mask: np.ndarray, left: int, top: int) -> np.ndarray:
-        return cut_out(image, mask, left, top, self._preprocessing.size, self._margin, self._background)
 
     @torch.inference_mode()
     def _scores(self, crops: np.ndarray) -> np.ndarray:
@@ -118,39 +107,27 @@ class CropClassifier(Classifier):
         return (probabilities @ self._to_labels).cpu().numpy()
 
 
-def cut_out(
-    image: np.ndarray, mask: np.ndarray, left: int, top: int, size: int, margin: float, background: float
-) -> np.ndarray:
-    """Cut an object and its margin out of a frame, scaled to fit a square, with grey bars at the shorter
-    sides.
+def crop(image: np.ndarray, box: np.ndarray, size: int, margin: float) -> np.ndarray:
+    """Cut out a box and its margin, scaled to fit a square, with grey bars at the shorter sides.
 
     Args:
         image: RGB uint8 ``(H, W, 3)``.
-        mask: ``(h, w)`` bool, the tight crop of the object's mask, not empty.
-        left: column of `image` where `mask` begins.
-        top: row of `image` where `mask` begins.
+        box: ``x1 y1 x2 y2`` in whole pixels, within `image`, not empty.
         size: side of the square, pixels.
-        margin: added to each side, as a share of the width and height; ends at the image's edge.
-        background: 0..1, how much of its contrast to grey is left to what lies outside the mask.
+        margin: added to each side, as a share of the box's width and height; ends at the image's edge.
 
     Returns:
         RGB uint8 ``(size, size, 3)``.
     """
-    height, width = mask.shape
-    across, down = round(margin * width), round(margin * height)
-    x1, y1 = max(left - across, 0), max(top - down, 0)
-    cut = image[y1 : top + height + down, x1 : left + width + across]
-    inside = np.zeros(cut.shape[:2], np.uint8)
-    inside[top - y1 : top - y1 + height, left - x1 : left - x1 + width] = mask
-    inside = cv2.dilate(inside, np.ones((_RIM, _RIM), np.uint8))
-    faded = cv2.addWeighted(cut, background, np.full_like(cut, _GREY), 1 - background, 0)
-    cut = np.where(inside[..., None], cut, faded)
+    x1, y1, x2, y2 = (int(edge) for edge in box)
+    across, down = round(margin * (x2 - x1)), round(margin * (y2 - y1))
+    cut = image[max(y1 - down, 0) : y2 + down, max(x1 - across, 0) : x2 + across]
     scale = size / max(cut.shape[:2])
     height, width = (max(round(side * scale), 1) for side in cut.shape[:2])
     cut = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     square = np.full((size, size, 3), _GREY, np.uint8)
-    y1, x1 = (size - height) // 2, (size - width) // 2
-    square[y1 : y1 + height, x1 : x1 + width] = cut
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = cut
     return square
 
 
