@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from msnvis import masks
 from msnvis.errors import MsnvisError
 from msnvis.propagators import Corrections, create_propagator, propagators
 
@@ -113,6 +114,16 @@ class TestPropagator:
         together.start(image, {2: square(90, 60), 1: square(20, 30)})
         moved = scene((22, 30), (88, 60))
         np.testing.assert_array_equal(alone.step(moved)[1], together.step(moved)[1])
+
+    def test_run_lengths_give_the_same_masks(self, make):
+        arrays, rles = make(), make()
+        for propagator in (arrays, rles):
+            propagator.start(scene((20, 30), (90, 60)), {1: square(20, 30), 4: square(0, 0, 0)})
+        image, new = scene((22, 31), (90, 60)), square(90, 60)
+        expected = arrays.step(image, Corrections({2: new}, frozenset({7})))
+        got = rles.step_rles(image, {2: masks.encode(new[None])[0]}, frozenset({7}))
+        assert got == dict(zip(expected, masks.encode(list(expected.values())), strict=True))
+        assert rles.step_rles(image, {}, frozenset({1})).keys() == {2, 4}
 
     def test_start_forgets_the_video_before(self, make):
         used, fresh = make(), make()

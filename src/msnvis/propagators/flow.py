@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import cv2
 import numpy as np
 
+from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OptionError
+from msnvis.masks import RLE
 from msnvis.propagators.base import Corrections, Propagator, propagators
 from msnvis.propagators.colours import NUM_COLOURS, colour_evidence, colour_indices
+from msnvis.propagators.soft_masks import (
+    decide_by_colour,
+    follow_edges,
+    harden,
+    optical_flow,
+    origin_of_pixels,
+    reliable_pixels,
+    shrink,
+    soften,
+    tidy,
+    tight_crop,
+    warp,
+)
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
-#: DIS refuses images in which its coarsest level would be smaller than a patch.
-_SMALLEST_DIS_SIDE = 16
-# All lengths below are in pixels at the size of the flow.
-#: What is looked at around an object: its surroundings, and where its edge may go.
+#: What is looked at around an object, in pixels at the size of the flow: where it may go, what surrounds it.
 _MARGIN = 30
-#: Standard deviation of where the warped edge may really be.
-_EDGE_BLUR = 1.2
-#: No colour makes a pixel part of an object where the blurred warped mask is below this.
-_OUT_OF_REACH = 0.02
-#: Window (2 r + 1 wide) and smoothness of the guided filter.
-_GUIDE_RADIUS, _GUIDE_EPSILON = 4, 1e-3
+#: How much of the colour evidence known of an object stays at each correction, as one mask may be poor.
+_MEMORY = 0.8
+#: A mask in a part of the frame: ``(h, w)`` bool, its left column and its top row.
+_Crop = tuple[np.ndarray, int, int]
 _NOTHING = np.zeros((0, 0), np.float32)
 
 
@@ -82,7 +91,7 @@ class FlowPropagator(Propagator):
         keep_alive: frames for which a vanished object is held; 0 forgets it at once.
         check_occlusion: do not believe the flow where forward and backward flow disagree.
         use_colour: let colour decide where the flow is unsure.
-        refine_edges: pull edges to the edges in the image.
+        refine_edges: pull edges to the edges in the image, drop small parts and close small holes.
 
     >>> import numpy as np
     >>> image = np.zeros((48, 64, 3), np.uint8)
@@ -120,19 +129,33 @@ class FlowPropagator(Propagator):
 
     def start(self, image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
         self._size = (int(image.shape[0]), int(image.shape[1]))
-        self._image = _shrink(image, self.max_side)
+        self._image = shrink(image, self.max_side)
         self._objects = {}
-        self._apply(Corrections(masks))
+        self._correct(self._crops(masks))
 
     def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
         self._check_size(image)
-        self._apply(corrections or Corrections())
-        before, self._image = self._image, _shrink(image, self.max_side)
-        visible = [carried for carried in self._objects.values() if carried.soft.size]
-        if visible:
-            self._move(visible, before)
-        self._forget_long_missing()
-        return {id_: self._full_size(carried) for id_, carried in self._objects.items()}
+        corrections = corrections or Corrections()
+        self._advance(image, self._crops(corrections.masks), corrections.forget)
+        masks = {}
+        for id_, carried in self._objects.items():
+            crop, left, top = self._full_size(carried)
+            masks[id_] = np.zeros(self._size, bool)
+            masks[id_][top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+        return masks
+
+    def step_rles(
+        self, image: np.ndarray, masks: Mapping[int, RLE], forget: frozenset[int] = frozenset()
+    ) -> dict[int, RLE]:
+        self._check_size(image)
+        for id_, rle in masks.items():
+            self._check_mask(id_, tuple(rle["size"]))
+        crops = mask_ops.decode_crops(list(masks.values()))
+        self._advance(image, dict(zip(masks, crops, strict=True)), forget)
+        return {
+            id_: mask_ops.encode_crop(*self._full_size(carried), self._size)
+            for id_, carried in self._objects.items()
+        }
 
     def state_dict(self) -> dict[str, object]:
         objects = list(self._objects.values())
@@ -172,42 +195,59 @@ class FlowPropagator(Propagator):
                 f"{self._size[1]}x{self._size[0]}; resize it or call start() again"
             )
 
-    def _apply(self, corrections: Corrections) -> None:
-        colours = colour_indices(self._image) if corrections.masks and self.use_colour else None
-        for id_, mask in corrections.masks.items():
-            if mask.shape != self._size:
-                raise InputError(
-                    f"the mask of object {id_} has shape {mask.shape}, not the frame's {self._size}"
-                )
-            x, y, soft = _soften(mask, self._image.shape[:2])
+    def _check_mask(self, id_: int, size: tuple[int, ...]) -> None:
+        if size != self._size:
+            raise InputError(f"the mask of object {id_} has shape {size}, not the frame's {self._size}")
+
+    def _crops(self, masks: Mapping[int, np.ndarray]) -> dict[int, _Crop]:
+        for id_, mask in masks.items():
+            self._check_mask(id_, mask.shape)
+        return {id_: tight_crop(mask) for id_, mask in masks.items()}
+
+    def _advance(self, image: np.ndarray, corrections: Mapping[int, _Crop], forget: frozenset[int]) -> None:
+        """Apply what was decided about the frame before, then move all objects to `image`."""
+        self._correct(corrections)
+        for id_ in forget:
+            self._objects.pop(id_, None)
+        before, self._image = self._image, shrink(image, self.max_side)
+        visible = [carried for carried in self._objects.values() if carried.soft.size]
+        if visible:
+            self._move(visible, before)
+        self._forget_long_missing()
+
+    def _correct(self, corrections: Mapping[int, _Crop]) -> None:
+        colours = colour_indices(self._image) if corrections and self.use_colour else None
+        for id_, (crop, left, top) in corrections.items():
             known = self._objects.get(id_)
             evidence = known.evidence if known else np.zeros(NUM_COLOURS, np.float32)
+            if crop.size == 0:
+                self._objects[id_] = _Carried(0, 0, _NOTHING, evidence)
+                continue
+            soft, x, y = soften(crop, left, top, self._size, self._image.shape[:2])
             carried = self._objects[id_] = _Carried(x, y, soft, evidence)
-            if colours is not None and soft.size:
+            if colours is not None:
                 learnt = _learn(carried, colours)
-                carried.evidence = (evidence + learnt) / 2 if known and evidence.any() else learnt
-        for id_ in corrections.forget:
-            self._objects.pop(id_, None)
+                carried.evidence = _MEMORY * evidence + (1 - _MEMORY) * learnt if evidence.any() else learnt
 
-    def _move(self, objects: list[_Carried], before: np.ndarray) -> None:
+    def _move(self, objects: Sequence[_Carried], before: np.ndarray) -> None:
         """Carry `objects` from the image `before` to the present one."""
         old, new = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (before, self._image))
-        forward, backward = _optical_flow(self._dis, old, new), _optical_flow(self._dis, new, old)
-        source = backward + _grid(0, 0, *new.shape[::-1])
-        reliable = _reliable(backward, forward, source) if self.check_occlusion else None
+        forward, backward = optical_flow(self._dis, old, new), optical_flow(self._dis, new, old)
+        origin = origin_of_pixels(backward)
+        reliable = reliable_pixels(backward, forward, origin) if self.check_occlusion else None
         colours = colour_indices(self._image) if self.use_colour else None
         guide = new.astype(np.float32) / 255
         for carried in objects:
             x0, y0, x1, y1 = _destination(carried, forward)
             window = slice(y0, y1), slice(x0, x1)
-            soft = _warp(carried, source[window])
+            soft = warp(carried.soft, carried.x, carried.y, origin[window])
+            believed = None if reliable is None else reliable[window]
             if colours is not None:
-                sure = None if reliable is None else reliable[window]
-                soft = _decide_by_colour(soft, carried.evidence[colours[window]], sure)
-            elif reliable is not None:
-                soft *= reliable[window]
+                soft = decide_by_colour(soft, carried.evidence[colours[window]], believed)
+            elif believed is not None:
+                soft *= believed
             if self.refine_edges:
-                soft = np.clip(2 * _guided_filter(guide[window], soft) - 0.5, 0, 1)
+                soft = tidy(follow_edges(soft, guide[window]))
             _store(carried, soft, x0, y0)
 
     def _forget_long_missing(self) -> None:
@@ -219,54 +259,10 @@ class FlowPropagator(Propagator):
             if carried.frames_missing <= self.keep_alive
         }
 
-    def _full_size(self, carried: _Carried) -> np.ndarray:
-        """``(H, W)`` bool mask of the object in the whole frame."""
-        mask = np.zeros(self._size, bool)
+    def _full_size(self, carried: _Carried) -> _Crop:
         if not carried.soft.size:
-            return mask
-        height, width = self._size
-        scale_y, scale_x = height / self._image.shape[0], width / self._image.shape[1]
-        left, top, right, bottom = carried.box
-        x0, y0 = int(left * scale_x), int(top * scale_y)
-        x1, y1 = min(width, math.ceil(right * scale_x)), min(height, math.ceil(bottom * scale_y))
-        offset = (x0 + 0.5) / scale_x - 0.5 - left, (y0 + 0.5) / scale_y - 0.5 - top
-        soft = _resample(carried.soft, (y1 - y0, x1 - x0), (1 / scale_x, 1 / scale_y), offset)
-        mask[y0:y1, x0:x1] = soft >= 0.5
-        return mask
-
-
-def _shrink(image: np.ndarray, max_side: int) -> np.ndarray:
-    scale = max_side / max(image.shape[:2])
-    if scale >= 1:
-        return image.copy()
-    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-
-def _soften(mask: np.ndarray, size: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """What the full-size bool mask covers of pixels at flow `size`: corner x, y, ``(h, w)`` float32 0..1."""
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    if width == 0:
-        return 0, 0, _NOTHING
-    step_x, step_y = mask.shape[1] / size[1], mask.shape[0] / size[0]
-    x0, y0 = int(x / step_x), int(y / step_y)
-    x1 = min(size[1], math.ceil((x + width) / step_x))
-    y1 = min(size[0], math.ceil((y + height) / step_y))
-    left, top = int(x0 * step_x), int(y0 * step_y)
-    crop = mask[top : math.ceil(y1 * step_y), left : math.ceil(x1 * step_x)].astype(np.float32)
-    if max(step_x, step_y) > 1:
-        crop = cv2.blur(crop, (math.ceil(step_x), math.ceil(step_y)), borderType=cv2.BORDER_REPLICATE)
-    offset = (x0 + 0.5) * step_x - 0.5 - left, (y0 + 0.5) * step_y - 0.5 - top
-    return x0, y0, _resample(crop, (y1 - y0, x1 - x0), (step_x, step_y), offset)
-
-
-def _resample(
-    source: np.ndarray, size: tuple[int, int], step: tuple[float, float], offset: tuple[float, float]
-) -> np.ndarray:
-    """Sample `source` at ``offset + step * (column, row)`` for a result of ``(height, width)`` `size`."""
-    matrix = np.array([[step[0], 0, offset[0]], [0, step[1], offset[1]]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(source, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+            return np.zeros((0, 0), bool), 0, 0
+        return harden(carried.soft, carried.x, carried.y, self._image.shape[:2], self._size)
 
 
 def _learn(carried: _Carried, colours: np.ndarray) -> np.ndarray:
@@ -279,33 +275,6 @@ def _learn(carried: _Carried, colours: np.ndarray) -> np.ndarray:
     return colour_evidence(around, np.pad(carried.soft, ((top, bottom), (left, right))))
 
 
-def _optical_flow(dis: cv2.DISOpticalFlow, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """``(H, W, 2)`` float32: where each pixel of `source` (gray uint8) moves to in `target`, as ``dx dy``."""
-    height, width = source.shape
-    down, right = max(0, _SMALLEST_DIS_SIDE - height), max(0, _SMALLEST_DIS_SIDE - width)
-    if down or right:
-        source, target = (
-            cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE) for image in (source, target)
-        )
-    return dis.calc(source, target, None)[:height, :width]
-
-
-def _grid(x: int, y: int, width: int, height: int) -> np.ndarray:
-    """``(height, width, 2)`` float32 pixel coordinates from ``(x, y)`` on."""
-    columns, rows = np.meshgrid(
-        np.arange(x, x + width, dtype=np.float32), np.arange(y, y + height, dtype=np.float32)
-    )
-    return cv2.merge([columns, rows])
-
-
-def _reliable(backward: np.ndarray, forward: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """``(H, W)`` bool: `backward` to `source`, then `forward` leads back (Sundaram et al., 2010)."""
-    returned = cv2.remap(forward, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    error = cv2.transform((backward + returned) ** 2, np.ones((1, 2)))
-    length = cv2.transform(backward**2 + returned**2, np.ones((1, 2)))
-    return error < 0.01 * length + 0.5
-
-
 def _destination(carried: _Carried, forward: np.ndarray) -> tuple[int, int, int, int]:
     """Box ``x0 y0 x1 y1`` in the new frame that holds wherever the object's pixels move, with a margin."""
     height, width = forward.shape[:2]
@@ -314,36 +283,7 @@ def _destination(carried: _Carried, forward: np.ndarray) -> tuple[int, int, int,
     low, high = motion.min(axis=0), motion.max(axis=0)
     left, top = np.clip([x0 + low[0] - _MARGIN, y0 + low[1] - _MARGIN], 0, [width - 1, height - 1])
     right, bottom = np.clip([x1 + high[0] + _MARGIN, y1 + high[1] + _MARGIN], 1, [width, height])
-    return int(left), int(top), math.ceil(right), math.ceil(bottom)
-
-
-def _warp(carried: _Carried, source: np.ndarray) -> np.ndarray:
-    """The object's soft mask sampled at `source`, ``(h, w, 2)`` places in the old frame."""
-    corner = np.array([carried.x, carried.y], np.float32)
-    return cv2.remap(carried.soft, source - corner, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-
-
-def _decide_by_colour(warped: np.ndarray, evidence: np.ndarray, reliable: np.ndarray | None) -> np.ndarray:
-    """Soft mask from the warped one, a prior unsure near its edge, and the colour evidence."""
-    prior = cv2.GaussianBlur(warped, (0, 0), _EDGE_BLUR)
-    reach = prior >= _OUT_OF_REACH
-    if reliable is not None:
-        prior = np.where(reliable, prior, np.float32(0.5))
-    prior = prior.clip(1e-3, 1 - 1e-3)
-    return reach * prior / (prior + (1 - prior) * np.exp(-evidence))
-
-
-def _guided_filter(guide: np.ndarray, soft: np.ndarray) -> np.ndarray:
-    """Filter `soft` so that its edges follow those of the gray image `guide` (He et al., 2010)."""
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        window = (2 * _GUIDE_RADIUS + 1, 2 * _GUIDE_RADIUS + 1)
-        return cv2.blur(values, window, borderType=cv2.BORDER_REPLICATE)
-
-    mean_guide, mean_soft = mean(guide), mean(soft)
-    variance = mean(guide**2) - mean_guide**2
-    slope = (mean(guide * soft) - mean_guide * mean_soft) / (variance + _GUIDE_EPSILON)
-    return mean(slope) * guide + mean(mean_soft - slope * mean_guide)
+    return int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom))
 
 
 def _store(carried: _Carried, soft: np.ndarray, x0: int, y0: int) -> None:
