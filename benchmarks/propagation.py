@@ -21,13 +21,15 @@ from msnvis.propagators import Corrections, Propagator, create_propagator
 
 SHORT_HORIZON = 10
 OFF = {"check_occlusion": False, "use_colour": False, "refine_edges": False}
+DEFAULT = "all (the default)"
 VARIANTS: dict[str, dict[str, object]] = {
     "plain DIS warping": OFF,
-    "  + drop where unreliable": {**OFF, "check_occlusion": True},
-    "  + colour": {**OFF, "use_colour": True},
-    "  + colour, reliability": {**OFF, "use_colour": True, "check_occlusion": True},
-    "  + guided edges only": {**OFF, "refine_edges": True},
-    "all (the default)": {},
+    "only dropping unreliable flow": {**OFF, "check_occlusion": True},
+    "only edges": {**OFF, "refine_edges": True},
+    "only colour": {**OFF, "use_colour": True},
+    "colour, edges": {"check_occlusion": False},
+    "colour, reliability": {"refine_edges": False},
+    DEFAULT: {},
 }
 
 
@@ -46,12 +48,12 @@ def main() -> None:
         truth = [mask > 0 for mask in read(masks / sequence, cv2.IMREAD_GRAYSCALE, options.max_frames)]
         for name, variant in VARIANTS.items():
             results[name].append(measure(variant, frames, truth))
-        long, short, _ = results["all (the default)"][-1]
+        long, short, _ = results[DEFAULT][-1]
         print(f"{sequence:20} long {100 * long:5.1f}  short {100 * short:5.1f}", flush=True)
-    print(f"\n{'mean of ' + str(len(chosen)) + ' sequences':28} {'long':>6} {'short':>6} {'ms':>6}")
+    print(f"\n{'mean of ' + str(len(chosen)) + ' sequences':30} {'long':>6} {'short':>6} {'ms':>6}")
     for name, rows in results.items():
         long, short, milliseconds = np.mean(rows, axis=0)
-        print(f"{name:28} {100 * long:6.1f} {100 * short:6.1f} {milliseconds:6.1f}")
+        print(f"{name:30} {100 * long:6.1f} {100 * short:6.1f} {milliseconds:6.1f}")
 
 
 def find_folder(kind: Path) -> Path:

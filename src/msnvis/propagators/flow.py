@@ -16,6 +16,7 @@ from msnvis.propagators.base import Corrections, Propagator, propagators
 from msnvis.propagators.colours import NUM_COLOURS, colour_evidence, colour_indices
 from msnvis.propagators.soft_masks import (
     decide_by_colour,
+    drop_specks,
     follow_edges,
     harden,
     optical_flow,
@@ -23,7 +24,6 @@ from msnvis.propagators.soft_masks import (
     reliable_pixels,
     shrink,
     soften,
-    tidy,
     tight_crop,
     warp,
 )
@@ -91,7 +91,7 @@ class FlowPropagator(Propagator):
         keep_alive: frames for which a vanished object is held; 0 forgets it at once.
         check_occlusion: do not believe the flow where forward and backward flow disagree.
         use_colour: let colour decide where the flow is unsure.
-        refine_edges: pull edges to the edges in the image, drop small parts and close small holes.
+        refine_edges: pull edges to the edges in the image and drop specks.
 
     >>> import numpy as np
     >>> image = np.zeros((48, 64, 3), np.uint8)
@@ -247,7 +247,7 @@ class FlowPropagator(Propagator):
             elif believed is not None:
                 soft *= believed
             if self.refine_edges:
-                soft = tidy(follow_edges(soft, guide[window]))
+                soft = drop_specks(follow_edges(soft, guide[window]))
             _store(carried, soft, x0, y0)
 
     def _forget_long_missing(self) -> None:
