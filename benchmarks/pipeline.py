@@ -194,7 +194,7 @@ def memory(count: int = 5, size: tuple[int, int] = (360, 640)) -> None:
                 str(size[0]),
                 str(size[1]),
             ]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True)
+            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             peaks.append(float(answer.stdout))
             print(f"{frames:>7} frames: peak {peaks[-1]:.0f} MB")
     print(f"difference {peaks[1] - peaks[0]:.0f} MB; target: at most {MEMORY_TARGET:.0f} MB")
