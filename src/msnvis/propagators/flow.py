@@ -72,8 +72,8 @@ class FlowPropagator(Propagator):
 
     In each step a mask is warped from the frame before. Near its edge the warp is unsure, and where forward
     and backward flow disagree (occluded or uncovered pixels) it knows nothing and is dropped: there the
-    pixel's colour decides, by how much more often it was seen in the object than around it when a mask was
-    last given from outside. A guided filter then pulls the edge to the edges in the image.
+    pixel's colour decides, by how much more often it was seen in the object than around it when masks were
+    given from outside. A guided filter then pulls the edge to the edges in the image.
 
     Masks are kept as soft masks at the size of the flow, so that carrying them over many frames does not
     erode them, and are cut at one half when they are given out at full size. A mask in `Corrections`
