@@ -26,8 +26,8 @@ class Entry(Generic[T]):
 class Registry(Generic[T]):
     """Named factories of one kind of part.
 
-    A name ending in ``:`` registers a family: ``torchvision:`` answers ``torchvision:NAME`` and gets ``NAME`` as
-    its first argument. Packages add parts with an entry point in the group ``msnvis.<kind>s`` that loads to a
+    A name ending in ``:`` registers a family: ``torchvision:`` answers ``torchvision:NAME`` and gets ``NAME``
+    as its first argument. Packages add parts with an entry point in the group ``msnvis.<kind>s`` that loads to a
     callable returning the part.
 
     >>> shapes = Registry("shape")

@@ -86,7 +86,9 @@ def test_classes_can_be_those_of_another_dataset(read):
         (content(annotations=[annotation(segmentation={"size": [9, 20], "counts": "a"})]), "mask of"),
         (
             content(
-                images=[{"id": 7, "file_name": "a", "width": 20, "height": 10, "exhaustive": "person,unicorn"}]
+                images=[
+                    {"id": 7, "file_name": "a", "width": 20, "height": 10, "exhaustive": "person,unicorn"}
+                ]
             ),
             "unicorn",
         ),

@@ -78,7 +78,9 @@ def test_marginal_cross_entropy_against_a_loop():
     for row, label, known in zip(logits.double().numpy(), labels.tolist(), vouched.numpy(), strict=True):
         p = np.exp(row) / np.exp(row).sum()
         expected.append(-np.log(p[label] if label < 3 else p[3] + p[:3][~known].sum()))
-    assert marginal_cross_entropy(logits, labels, vouched).item() == pytest.approx(np.mean(expected), rel=1e-5)
+    assert marginal_cross_entropy(logits, labels, vouched).item() == pytest.approx(
+        np.mean(expected), rel=1e-5
+    )
 
 
 def test_no_class_that_an_image_does_not_vouch_for_is_pushed_down():

@@ -149,7 +149,7 @@ def test_what_cannot_be_trained_on_is_refused(shapes, tmp_path):
         train_segmenter(options(shapes, tmp_path / "a", hold_out=50))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "checkpoint.pt").write_bytes(b"broken")
-    with pytest.raises(WeightsError, match="checkpoint.pt is damaged"):
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt is damaged"):
         train_segmenter(options(shapes, tmp_path / "b"))
 
 
@@ -208,7 +208,7 @@ def test_pasted_objects_hide_what_is_behind_them():
 
 def test_images_that_do_not_fit_their_annotation_are_named(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((5, 6, 3), np.uint8))
-    with pytest.raises(InputError, match="a.png is 6x5 but annotated as 6x6"):
+    with pytest.raises(InputError, match=r"a\.png is 6x5 but annotated as 6x6"):
         load_sample(ImageRecord(tmp_path / "a.png", 6, 6, (), frozenset()))
     with pytest.raises(InputError, match=r"b\.png cannot be read"):
         load_sample(ImageRecord(tmp_path / "b.png", 6, 6, (), frozenset()))
@@ -252,7 +252,9 @@ def test_no_detections_score_zero():
 def test_evaluation_reads_what_the_reader_reads(shapes):
     records = read_coco(*shapes)
     found = [
-        Detections((80, 80), [a.rle for a in r.annotations if a.rle], np.ones(1, np.float32), np.eye(2)[[label]])
+        Detections(
+            (80, 80), [a.rle for a in r.annotations if a.rle], np.ones(1, np.float32), np.eye(2)[[label]]
+        )
         if (label := r.annotations[0].label) is not None and r.annotations[0].rle
         else Detections.empty((80, 80), 2)
         for r in records

@@ -37,7 +37,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 STAGE_IOU = (0.5, 0.6, 0.7)
 STAGE_LOSS_WEIGHT = (1.0, 0.5, 0.25)
 STAGE_BOX_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
-BOX_LOSS_WEIGHT = 2.0
+BOX_LOSS_WEIGHT = 4.0
 #: A region lying this much inside a crowd annotation is neither positive nor negative.
 CROWD_OVERLAP = 0.5
 
@@ -82,7 +82,6 @@ class CascadeConfig:
             by the probability of *any* class; otherwise one of each for every class.
         pyramid_norm, mask_norm: batch norm in the pyramid and in the mask heads (box heads always have it).
         anchor_sizes: for each level of the proposal network, in pixels.
-        proposal_levels: first pyramid level (0 is stride 4) that the proposal network looks at.
         anchor_iou: from which an anchor is a positive.
         anchors_per_image, positive_anchors: sampled for the proposal loss; largest share of positives.
         canonical_size: side of a region, in pixels, that is pooled at stride 16 (224 for images of 800
@@ -101,7 +100,6 @@ class CascadeConfig:
     pyramid_norm: bool = False
     mask_norm: bool = False
     anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
-    proposal_levels: int = 0
     anchor_iou: float = 0.7
     anchors_per_image: int = 256
     positive_anchors: float = 0.5
@@ -126,8 +124,7 @@ COMPACT = CascadeConfig(
     class_agnostic=True,
     pyramid_norm=False,
     mask_norm=True,
-    anchor_sizes=((16, 26), (44, 72), (120, 190), (290, 400)),
-    proposal_levels=1,
+    anchor_sizes=((14, 22), (32, 50), (72, 112), (160, 240), (320, 420)),
     # Only fully labelled images give negatives, so those must give many: few iterations see few hard ones.
     anchor_iou=0.6,
     anchors_per_image=1024,
@@ -136,8 +133,8 @@ COMPACT = CascadeConfig(
     sampling_ratio=1,
     train_proposals=300,
     test_proposals=200,
-    regions_per_image=48,
-    masks_per_image=12,
+    regions_per_image=128,
+    masks_per_image=20,
 )
 
 
@@ -178,8 +175,8 @@ class CascadeMaskRCNN(nn.Module):
         self, images: Tensor, sizes: list[tuple[int, int]], levels: list[Tensor], targets: list[Target] | None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Class-agnostic candidate boxes an image, and the losses of the proposal network in training."""
-        used = OrderedDict((str(i), level) for i, level in enumerate(levels[self.config.proposal_levels :]))
-        return self.rpn(ImageList(images, sizes), used, targets)
+        named = OrderedDict((str(i), level) for i, level in enumerate(levels))
+        return self.rpn(ImageList(images, sizes), named, targets)
 
     def forward(
         self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Target]
@@ -528,7 +525,7 @@ def _make_proposals(config: CascadeConfig) -> ProposalNetwork:
         bg_iou_thresh=0.3,
         batch_size_per_image=config.anchors_per_image,
         positive_fraction=config.positive_anchors,
-        pre_nms_top_n={"training": config.train_proposals, "testing": config.test_proposals},
+        pre_nms_top_n=dict.fromkeys(("training", "testing"), 1000),
         post_nms_top_n={"training": config.train_proposals, "testing": config.test_proposals},
         nms_thresh=0.7,
     )

@@ -81,7 +81,7 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise OptionError("give at least one dataset: --data ANNOTATIONS.json IMAGES")
+            raise OptionError("give at least one dataset: --annotations JSON --images DIR")
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)} but must be at least 1")
