@@ -153,13 +153,14 @@ def test_an_object_behind_another_comes_back_under_its_id():
 
 def test_late_detection_is_carried_back_by_the_second_pass():
     """The scenario of the paper: present from the beginning, detected from the 10th frame on."""
-    frames = film(*PASSING)
+    walk = slide("person", 5, 5, 2, 20, size=30), slide("dog", 90, 38, -2, 20, size=30)
+    frames = film(*walk)
     forward = pipeline(ColourSegmenter(blind=range(10)), direction="forward").run(frames)
     both = pipeline(ColourSegmenter(blind=range(10)), direction="both").run(frames)
     assert spans(forward) == {"person": [(10, 19, 10)], "dog": [(10, 19, 10)]}
     assert spans(both) == {"person": [(0, 19, 20)], "dog": [(0, 19, 20)]}
     person = by_class(both)["person"][0]
-    assert overlap(person, PASSING[0][4][1], 4) > 0.7
+    assert overlap(person, walk[0][4][1], 4) > 0.7
     assert person.frame_scores[0] < person.frame_scores[9] < person.frame_scores[10]
 
 
