@@ -268,3 +268,13 @@ def test_a_short_rle_of_a_vast_frame_allocates_nothing():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("count", [255, 256, 600])
+def test_areas_of_more_masks_than_a_byte_counts(count):
+    """pycocotools counts the masks of one call in a byte under NumPy 2; a long track has more."""
+    one = np.zeros((1, 6, 8), bool)
+    one[0, 1:3, 2:7] = True
+    rles = mask_ops.encode(one) * count
+    assert mask_ops.areas(rles).tolist() == [10] * count
+    assert mask_ops.intersections(rles, rles[:1]).tolist() == [[10]] * count

@@ -17,6 +17,9 @@ from pycocotools import mask as coco_mask
 #: Foreign masks of frames larger than this are refused: a few bytes of RLE must not allocate gigabytes.
 MAX_PIXELS = 1 << 27
 
+#: `pycocotools.mask.area` keeps the number of masks in a byte under NumPy 2 and fails beyond it.
+_AREAS_AT_A_TIME = 255
+
 
 class RLE(TypedDict):
     """A compressed COCO run-length encoding."""
@@ -97,7 +100,8 @@ def decode_crops(rles: Sequence[RLE]) -> list[tuple[np.ndarray, int, int]]:
 
 def areas(rles: Sequence[RLE]) -> np.ndarray:
     """Pixels in each mask: ``(N,)`` int64."""
-    return np.asarray(coco_mask.area(list(rles)), dtype=np.int64).reshape(-1)
+    chunks = [rles[i : i + _AREAS_AT_A_TIME] for i in range(0, len(rles), _AREAS_AT_A_TIME)]
+    return np.array([area for chunk in chunks for area in coco_mask.area(list(chunk))], np.int64)
 
 
 def boxes(rles: Sequence[RLE]) -> np.ndarray:

@@ -57,6 +57,13 @@ SHIPPED = {
     weights.name: weights
     for weights in (
         WeightFile(
+            name="compact",
+            file="compact.safetensors",
+            sha256="4f830eed189fd3b450124d8c16be3b2c860ce045968053b528b394db7eb1d264",
+            licence="Apache-2.0",
+            source="trained by `msnvis train segmenter` on COCO 2017 and PASCAL VOC 2007 images",
+        ),
+        WeightFile(
             name="efficientnet-lite0-imagenet",
             file="efficientnet-lite0-imagenet.safetensors",
             sha256="2d5b88c833fcd00c275dfc8cd701c302f37e2bb3cf9855ab73b53af8251c6ecc",
