@@ -16,7 +16,6 @@ from msnvis.propagators.base import Corrections, Propagator, propagators
 from msnvis.propagators.colours import NUM_COLOURS, colour_evidence, colour_indices
 from msnvis.propagators.soft_masks import (
     decide_by_colour,
-    drop_specks,
     follow_edges,
     harden,
     optical_flow,
@@ -87,11 +86,12 @@ class FlowPropagator(Propagator):
 
     Args:
         max_side: longest side in pixels of the images on which flow is computed.
-        preset: of DIS: "ultrafast", "fast" or "medium", from rough and quick to fine and slow.
+        preset: of DIS: "ultrafast", "fast" or "medium". The slower ones are finer, which was not measured to
+            make better masks.
         keep_alive: frames for which a vanished object is held; 0 forgets it at once.
         check_occlusion: do not believe the flow where forward and backward flow disagree.
         use_colour: let colour decide where the flow is unsure.
-        refine_edges: pull edges to the edges in the image and drop specks.
+        refine_edges: pull edges to the edges in the image.
 
     >>> import numpy as np
     >>> image = np.zeros((48, 64, 3), np.uint8)
@@ -105,7 +105,7 @@ class FlowPropagator(Propagator):
     def __init__(
         self,
         max_side: int = 480,
-        preset: Literal["ultrafast", "fast", "medium"] = "fast",
+        preset: Literal["ultrafast", "fast", "medium"] = "ultrafast",
         keep_alive: int = 30,
         check_occlusion: bool = True,
         use_colour: bool = True,
@@ -247,7 +247,7 @@ class FlowPropagator(Propagator):
             elif believed is not None:
                 soft *= believed
             if self.refine_edges:
-                soft = drop_specks(follow_edges(soft, guide[window]))
+                soft = follow_edges(soft, guide[window])
             _store(carried, soft, x0, y0)
 
     def _forget_long_missing(self) -> None:

@@ -11,17 +11,13 @@ import numpy as np
 _SMALLEST_DIS_SIDE = 16
 # Lengths are in pixels at the size of the flow.
 #: Standard deviation of where the warped edge may really be.
-_EDGE_BLUR = 0.7
-#: Weight of the colour evidence; below 1 as the colours of neighbouring pixels are not independent.
-_COLOUR_WEIGHT = 0.7
+_EDGE_BLUR = 1.0
 #: No colour makes a pixel part of an object where the blurred warped mask is below this.
 _OUT_OF_REACH = 0.02
 #: Window (2 r + 1 wide) and smoothness of the guided filter.
-_GUIDE_RADIUS, _GUIDE_EPSILON = 4, 1e-3
+_GUIDE_RADIUS, _GUIDE_EPSILON = 2, 1e-3
 #: Contrast regained after the guided filter, without which masks would blur more at each step.
-_SHARPENING = 3.0
-#: Parts below this share of the largest part are specks. Closing small holes as well was measured to cost J.
-_SMALLEST_PART = 0.1
+_SHARPENING = 1.2
 
 
 def shrink(image: np.ndarray, max_side: int) -> np.ndarray:
@@ -138,7 +134,7 @@ def decide_by_colour(
     if reliable is not None:
         prior = np.where(reliable, prior, np.float32(0.5))
     prior = prior.clip(1e-3, 1 - 1e-3)
-    return reach * prior / (prior + (1 - prior) * np.exp(-_COLOUR_WEIGHT * evidence))
+    return reach * prior / (prior + (1 - prior) * np.exp(-evidence))
 
 
 def follow_edges(soft: np.ndarray, guide: np.ndarray) -> np.ndarray:
@@ -153,15 +149,3 @@ def follow_edges(soft: np.ndarray, guide: np.ndarray) -> np.ndarray:
     slope = (mean(guide * soft) - mean_guide * mean_soft) / (variance + _GUIDE_EPSILON)
     filtered = mean(slope) * guide + mean(mean_soft - slope * mean_guide)
     return (_SHARPENING * (filtered - 0.5) + 0.5).clip(0, 1)
-
-
-def drop_specks(soft: np.ndarray) -> np.ndarray:
-    """Drop parts that are small beside the largest one."""
-    inside = (soft >= 0.5).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-    if count <= 2:  # the background and at most one part
-        return soft
-    areas = stats[:, cv2.CC_STAT_AREA]
-    keep = areas >= _SMALLEST_PART * areas[1:].max()
-    keep[0] = True  # the soft edge is in the background
-    return soft * keep.astype(np.float32)[labels]
