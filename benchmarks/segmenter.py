@@ -18,6 +18,7 @@ import torch
 
 from msnvis import create_segmenter
 from msnvis.datasets.coco import read_coco, split_held_out
+from msnvis.segmenters.cascade import COMPACT
 from msnvis.segmenters.training.evaluate import evaluate_segmenter
 from msnvis.segmenters.training.loop import TrainOptions
 
@@ -38,6 +39,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments = parse()
     options = {"device": arguments.device, "weights": arguments.weights, "short_side": arguments.short_side}
+    if arguments.segmenter == "compact":
+        options["min_score"] = COMPACT.score_threshold
     segmenter = create_segmenter(arguments.segmenter, **{k: v for k, v in options.items() if v is not None})
     records = read_coco(arguments.annotations, arguments.images, segmenter.classes)
     _, held_out = split_held_out(

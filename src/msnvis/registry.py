@@ -27,8 +27,8 @@ class Registry(Generic[T]):
     """Named factories of one kind of part.
 
     A name ending in ``:`` registers a family: ``torchvision:`` answers ``torchvision:NAME`` and gets ``NAME``
-    as its first argument. Packages add parts with an entry point in the group ``msnvis.<kind>s`` that loads to a
-    callable returning the part.
+    as its first argument. Packages add parts with an entry point in the group ``msnvis.<kind>s`` that loads
+    to a callable returning the part.
 
     >>> shapes = Registry("shape")
     >>> @shapes.register("square", summary="four equal sides")

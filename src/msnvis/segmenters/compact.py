@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from msnvis.devices import pick_device
 from msnvis.errors import WeightsError
 from msnvis.io.atomic import replacing
 from msnvis.segmenters.base import segmenters
-from msnvis.segmenters.cascade import COMPACT, CascadeMaskRCNN
+from msnvis.segmenters.cascade import COMPACT, CascadeConfig, CascadeMaskRCNN
 from msnvis.segmenters.cascade_segmenter import CascadeSegmenter, Preprocessing
 from msnvis.segmenters.efficientnet import EfficientNetLite0Features
 from msnvis.weights.files import weights_path
@@ -24,9 +25,9 @@ ARCHITECTURE = "compact"
 PREPROCESSING = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, short_side=320, long_side=640)
 
 
-def build_compact(num_classes: int) -> CascadeMaskRCNN:
+def build_compact(num_classes: int, config: CascadeConfig = COMPACT) -> CascadeMaskRCNN:
     """The network, untrained."""
-    return CascadeMaskRCNN(EfficientNetLite0Features(), num_classes, COMPACT)
+    return CascadeMaskRCNN(EfficientNetLite0Features(), num_classes, config)
 
 
 @segmenters.register(
@@ -39,6 +40,7 @@ def create_compact(
     device: str = "auto",
     short_side: int = PREPROCESSING.short_side,
     long_side: int = PREPROCESSING.long_side,
+    min_score: float = 0.15,
 ) -> CascadeSegmenter:
     """The shipped segmenter, or one that `msnvis train segmenter` made.
 
@@ -53,7 +55,7 @@ def create_compact(
     """
     path = Path(weights) if weights is not None else weights_path("compact")
     classes = read_classes(path)
-    network = build_compact(len(classes))
+    network = build_compact(len(classes), replace(COMPACT, score_threshold=min_score))
     load_into(network, path)
     preprocessing = Preprocessing(PREPROCESSING.mean, PREPROCESSING.std, short_side, long_side)
     return CascadeSegmenter(network.to(pick_device(device)), classes, preprocessing)
