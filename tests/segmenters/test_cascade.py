@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import roi_align
 
 from msnvis.segmenters.cascade import (
     COMPACT,
@@ -12,6 +13,7 @@ from msnvis.segmenters.cascade import (
     inside_crowd,
     marginal_cross_entropy,
     pool_regions,
+    sample_bin_centres,
     sample_regions,
 )
 from msnvis.segmenters.cascade_segmenter import CascadeSegmenter, Preprocessing, paste_mask
@@ -197,3 +199,12 @@ def test_pasting_a_mask_by_hand():
     assert (left, top, crop.shape) == (0, 0, (2, 2))
     assert not crop.any()  # the left half lies outside
     assert paste_mask(probs, np.array([4.0, 4.0, 4.0, 4.0]), (10, 10), 0.5)[0].size == 0
+
+
+def test_bin_centres_equal_torchvisions_roi_align_with_one_sample():
+    features = torch.randn(3, 5, 11, 17)
+    rois = torch.tensor(
+        [[0, 0, 0, 68, 44.0], [0, 3, 5, 3, 9], [2, 60, 1, 68, 44], [2, 10, 10, 11, 12.5]]
+    )  # the whole image, no width, at the right edge, smaller than a bin
+    expected = roi_align(features, rois, 7, 0.25, 1, aligned=True)
+    torch.testing.assert_close(sample_bin_centres(features, rois, 7, 0.25), expected, atol=1e-4, rtol=1e-4)

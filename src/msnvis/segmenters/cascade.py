@@ -38,6 +38,8 @@ STAGE_IOU = (0.5, 0.6, 0.7)
 STAGE_LOSS_WEIGHT = (1.0, 0.5, 0.25)
 STAGE_BOX_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
 BOX_LOSS_WEIGHT = 4.0
+#: Of the proposal network's box loss: torchvision divides it by all sampled anchors, most of them negatives.
+PROPOSAL_BOX_WEIGHT = 4.0
 #: A region lying this much inside a crowd annotation is neither positive nor negative.
 CROWD_OVERLAP = 0.5
 
@@ -134,7 +136,7 @@ COMPACT = CascadeConfig(
     train_proposals=300,
     test_proposals=200,
     regions_per_image=128,
-    masks_per_image=20,
+    masks_per_image=32,
 )
 
 
@@ -375,7 +377,8 @@ class ProposalNetwork(RegionProposalNetwork):
     ) -> tuple[Tensor, Tensor]:
         if not any(bool((label >= 0).any()) for label in labels):
             return objectness.sum() * 0, pred_bbox_deltas.sum() * 0
-        return super().compute_loss(objectness, pred_bbox_deltas, labels, regression_targets)
+        loss, box_loss = super().compute_loss(objectness, pred_bbox_deltas, labels, regression_targets)
+        return loss, box_loss * PROPOSAL_BOX_WEIGHT
 
 
 @dataclass
@@ -488,11 +491,41 @@ def pool_regions(
     for index, features in enumerate(levels):
         here = (level == index).nonzero(as_tuple=True)[0]
         if len(here):
-            rois = regions[here].to(features.dtype)
-            pooled[here] = roi_align(
-                features.contiguous(), rois, side, 0.25 / 2**index, sampling_ratio, aligned=True
-            )
+            rois, scale = regions[here].to(features.dtype), 0.25 / 2**index
+            if sampling_ratio == 1:
+                pooled[here] = sample_bin_centres(features.contiguous(), rois, side, scale)
+            else:
+                pooled[here] = roi_align(
+                    features.contiguous(), rois, side, scale, sampling_ratio, aligned=True
+                )
     return pooled
+
+
+def sample_bin_centres(features: Tensor, rois: Tensor, side: int, scale: float) -> Tensor:
+    """RoIAlign (aligned) with one sample a bin, 2.5 times as fast on CPUs as torchvision's, which uses one core.
+
+    Args:
+        features: ``(B, channels, H, W)``.
+        rois: ``(R, 5)``: image index, in ascending order, and box xyxy in pixels, inside the image.
+        scale: pixels of `features` for each pixel of the image.
+
+    Returns:
+        ``(R, channels, side, side)``.
+    """
+    height, width = features.shape[-2:]
+    image = rois[:, 0].long()
+    counts = torch.bincount(image, minlength=len(features))
+    slot = torch.arange(len(rois), device=rois.device) - (counts.cumsum(0) - counts)[image]
+    centres = (torch.arange(side, device=rois.device, dtype=rois.dtype) + 0.5) / side
+    left_top, extent = rois[:, 1:3, None], (rois[:, 3:] - rois[:, 1:3])[..., None]
+    x, y = ((left_top + extent * centres) * scale).unbind(dim=1)
+    # grid_sample counts from -1 at the left edge of the first pixel to 1 at the right edge of the last.
+    x, y = 2 * x / width - 1, 2 * y / height - 1
+    points = torch.stack([x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], dim=-1)
+    grid = rois.new_zeros(len(features), int(counts.max()), side * side, 2)
+    grid[image, slot] = points.flatten(1, 2)
+    sampled = F.grid_sample(features, grid, padding_mode="border", align_corners=False)
+    return sampled.transpose(1, 2)[image, slot].unflatten(-1, (side, side))
 
 
 def crop_masks(masks: Tensor, index: Tensor, boxes: Tensor, side: int) -> Tensor:
