@@ -11,19 +11,24 @@ from msnvis.selection.base import Selector, selectors
 from msnvis.structures import Detections
 
 
-class RuleSelector(Selector):
-    """A rule for pairs of two real masks; an empty mask loses to a real one under every rule.
+def settle_empty(chances: np.ndarray, first: Detections, second: Detections) -> np.ndarray:
+    """Let empty masks lose to real ones in ``(N,)`` probabilities that the first is better.
 
     An empty mask means "not here", which is never the better outline of an object that the other side can
-    see. Where both are empty there is nothing to choose between and the rule itself decides.
+    see. Where both are empty there is nothing to choose between and the probability stays.
     """
+    has_first, has_second = mask_ops.areas(first.rles) > 0, mask_ops.areas(second.rles) > 0
+    settled = chances.astype(np.float32)
+    settled[has_first & ~has_second] = 1.0
+    settled[~has_first & has_second] = 0.0
+    return settled
+
+
+class RuleSelector(Selector):
+    """A rule for pairs of two real masks; see `settle_empty` for the others."""
 
     def prefer(self, image: np.ndarray, first: Detections, second: Detections) -> np.ndarray:
-        chances = self._rule(first, second).astype(np.float32)
-        has_first, has_second = mask_ops.areas(first.rles) > 0, mask_ops.areas(second.rles) > 0
-        chances[has_first & ~has_second] = 1.0
-        chances[~has_first & has_second] = 0.0
-        return chances
+        return settle_empty(self._rule(first, second), first, second)
 
     @abstractmethod
     def _rule(self, first: Detections, second: Detections) -> np.ndarray:

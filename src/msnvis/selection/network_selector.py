@@ -1,0 +1,75 @@
+"""`msn` and `selector-net`: selectors that ask a network which of two masks is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from msnvis import masks as mask_ops
+from msnvis.devices import pick_device
+from msnvis.masks import RLE
+from msnvis.selection.base import Selector
+from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
+from msnvis.selection.rules import ScoreSelector, settle_empty
+from msnvis.structures import Detections
+
+#: Pairs that go through the network together.
+BATCH = 64
+
+
+class NetworkSelector(Selector):
+    """Shows every pair of a frame to a network, in one pass.
+
+    Args:
+        network: ``(N, 8, S, S)`` pairs to ``(N,)`` logits.
+        crops: how pairs are cut out.
+        device: where the network runs.
+        average_orders: ask a second time with the masks exchanged and average, so that exchanging them gives
+            exactly the complement; twice the time.
+        skip_iou: pairs at least this alike are not worth the network's time; the score decides.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        crops: CropOptions,
+        device: str = "auto",
+        average_orders: bool = False,
+        skip_iou: float = 0.98,
+    ) -> None:
+        self.device = pick_device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self.crops = crops
+        self.average_orders = average_orders
+        self.skip_iou = skip_iou
+        self._score = ScoreSelector()
+
+    def prefer(self, image: np.ndarray, first: Detections, second: Detections) -> np.ndarray:
+        chances = self._score.prefer(image, first, second)
+        hard = self._hard_pairs(first.rles, second.rles)
+        if len(hard):
+            chances[hard] = self.judge(image, first[hard].rles, second[hard].rles)
+        return settle_empty(chances, first, second)
+
+    def judge(self, image: np.ndarray, first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
+        """What the network says of pairs without empty masks: ``(N,)`` float32 probabilities as in `prefer`."""
+        pairs = torch.from_numpy(crop_pairs(image, first, second, self.crops))
+        return np.concatenate([self._probability(batch) for batch in pairs.split(BATCH)])
+
+    @torch.inference_mode()
+    def _probability(self, pairs: torch.Tensor) -> np.ndarray:
+        x = normalise_pairs(pairs.to(self.device)).contiguous(memory_format=torch.channels_last)
+        chances = self.network(x).sigmoid()
+        if self.average_orders:
+            exchanged = self.network(torch.cat([x[:, 4:], x[:, :4]], dim=1)).sigmoid()
+            chances = (chances + (1 - exchanged)) / 2
+        return chances.float().cpu().numpy()
+
+    def _hard_pairs(self, first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
+        """Indices of pairs of real masks that differ enough."""
+        iou = np.diag(mask_ops.iou_matrix(first, second)) if len(first) else np.zeros(0)
+        real = (mask_ops.areas(first) > 0) & (mask_ops.areas(second) > 0)
+        return np.flatnonzero(real & (iou < self.skip_iou))
