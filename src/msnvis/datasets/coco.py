@@ -24,19 +24,21 @@ _ALL = frozenset({"all", "all80"})
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object: box ``x1 y1 x2 y2`` in pixels, index into the classes, mask (None: unknown)."""
+    """One object: box ``x1 y1 x2 y2`` in pixels, index into the classes, mask (None: unknown), id in the file."""
 
     box: tuple[float, float, float, float]
     label: int
     rle: RLE | None
     crowd: bool = False
+    id: int = 0
 
 
 @dataclass(frozen=True)
 class ImageRecord:
     """One image and its annotation.
 
-    `vouched` are the indices of the classes of which every instance is labelled in this image.
+    `vouched` are the indices of the classes of which every instance is labelled in this image, `id` is its own in
+    the file.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class ImageRecord:
     height: int
     annotations: tuple[Annotation, ...]
     vouched: frozenset[int]
+    id: int = 0
 
 
 def read_coco(annotations: Path, images: Path, classes: Sequence[str] | None = None) -> list[ImageRecord]:
@@ -81,6 +84,7 @@ def read_coco(annotations: Path, images: Path, classes: Sequence[str] | None = N
                 for e in grouped[image["id"]]
             ),
             vouched=_vouched(image.get("exhaustive", "all"), order, annotations),
+            id=image["id"],
         )
         for image in content["images"]
     ]
@@ -89,6 +93,11 @@ def read_coco(annotations: Path, images: Path, classes: Sequence[str] | None = N
 def read_class_names(annotations: Path) -> tuple[str, ...]:
     """Names of the categories of a COCO json, ordered by id."""
     return class_names(_read_json(annotations))
+
+
+def read_category_ids(annotations: Path) -> tuple[int, ...]:
+    """Ids of the categories of a COCO json, in the order of `read_class_names`."""
+    return tuple(sorted(c["id"] for c in _read_json(annotations)["categories"]))
 
 
 def class_names(content: dict) -> tuple[str, ...]:
@@ -136,7 +145,7 @@ def _annotation(entry: dict, image: dict, label: int, source: Path) -> Annotatio
         raise InputError(
             f"{source}: annotation {entry.get('id')} has a broken box or mask ({error})"
         ) from error
-    return Annotation((x, y, x + w, y + h), label, rle, bool(entry.get("iscrowd", 0)))
+    return Annotation((x, y, x + w, y + h), label, rle, bool(entry.get("iscrowd", 0)), entry.get("id", 0))
 
 
 def _to_rle(segmentation: Any, height: int, width: int) -> RLE | None:
