@@ -372,7 +372,7 @@ def test_frames_that_only_one_direction_can_read():
         ({"batch_size": 0}, "batch_size is 0"),
         ({"classifier_weight": -1}, "classifier_weight is -1"),
         ({"join_iou": 3}, "join_iou is 3"),
-        ({"max_unconfirmt": 3}, "'max_unconfirmt'"),
+        ({"max_unconfirmt": 3}, "no option 'max_unconfirmt'; did you mean 'max_unconfirmed'"),
     ],
 )
 def test_senseless_options_are_refused_in_a_sentence(options, text):

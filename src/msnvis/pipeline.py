@@ -28,6 +28,7 @@ from msnvis.merging.directions import (
 from msnvis.merging.human_object import join_companions
 from msnvis.merging.store import DetectionStore
 from msnvis.propagators import Propagator, create_propagator
+from msnvis.registry import did_you_mean
 from msnvis.segmenters import Segmenter, create_segmenter
 from msnvis.segmenters.classifier import Classifier, create_classifier
 from msnvis.selection import Selector, create_selector
@@ -137,7 +138,8 @@ class VideoInstanceSegmenter:
         self.merging = MergingOptions(**_take(MergingOptions, shared))
         known = {option.name for kind in (TrackingOptions, MergingOptions) for option in fields(kind)}
         if unknown := shared.keys() - known:
-            raise OptionError(f"there is no option '{min(unknown)}'; see TrackingOptions and MergingOptions")
+            hint = did_you_mean(min(unknown), sorted(known))
+            raise OptionError(f"there is no option '{min(unknown)}'; {hint}")
         self.labels = label_space(labels)
         self.direction = direction
         self.shots = shots

@@ -7,7 +7,6 @@ The tables are data, to be read and argued with: ``data/label_spaces.json`` has 
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from msnvis.errors import UnknownPartError
+from msnvis.registry import did_you_mean
 
 #: Official spaces in the order in which names of unknown origin are looked up: detectors are mostly trained
 #: on COCO.
@@ -60,9 +60,7 @@ def label_space(name: str) -> LabelSpace:
         classes = tuple(row["name"] for row in tables["any"])
         return LabelSpace(name, classes, tuple(range(1, len(classes) + 1)))
     if name not in _OFFICIAL_SPACES:
-        near = difflib.get_close_matches(name, LABEL_SPACES, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(LABEL_SPACES)}"
-        raise UnknownPartError(f"no label space is called '{name}'; {hint}")
+        raise UnknownPartError(f"no label space is called '{name}'; {did_you_mean(name, LABEL_SPACES)}")
     rows = tables["spaces"][name]
     return LabelSpace(name, tuple(row["name"] for row in rows), tuple(row["id"] for row in rows))
 

@@ -31,6 +31,10 @@ _GREY = 128
 #: The network was trained at 224, but objects of videos are small and blurred: enlarged less, more are named
 #: right.
 _LITE0_SIZE = 192
+#: Of what surrounds an object a little is shown to the network, as in the photographs that it learnt from.
+MARGIN = 0.05
+#: Objects that go through the network together; the most that are tracked by default, and one to spare.
+BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,9 @@ class CropClassifier(Classifier):
         preprocessing: Preprocessing,
         device: torch.device,
         *,
-        margin: float = 0.05,
+        margin: float = MARGIN,
         flip: bool = False,
-        batch_size: int = 16,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         if margin < 0:
             raise OptionError(f"margin must not be negative, not {margin}")
@@ -153,16 +157,29 @@ def no_classifier(labels: str = "ytvis2021", device: str = "auto") -> NoClassifi
 
 @classifiers.register("efficientnet-lite0", summary="ImageNet classifier, 4.7 M parameters, shipped")
 def efficientnet_lite0(
-    labels: str = "ytvis2021", device: str = "auto", weights: str | Path | None = None, **options: float
+    labels: str = "ytvis2021",
+    device: str = "auto",
+    weights: str | Path | None = None,
+    *,
+    margin: float = MARGIN,
+    flip: bool = False,
+    batch_size: int = BATCH_SIZE,
 ) -> CropClassifier:
-    """The offline default; `weights` replaces the shipped file, `options` are those of `CropClassifier`."""
+    """The offline default; `weights` replaces the shipped file, the rest is as in `CropClassifier`."""
     space, where = label_space(labels), pick_device(device)
     model = EfficientNetLite0().eval()
     load_into(model, weights or weights_path("efficientnet-lite0-imagenet"))
     fuse_batch_norm(model)
     preprocessing = Preprocessing(_LITE0_SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     return CropClassifier(
-        model.to(where), imagenet_map(space), space.classes, preprocessing, where, **options
+        model.to(where),
+        imagenet_map(space),
+        space.classes,
+        preprocessing,
+        where,
+        margin=margin,
+        flip=flip,
+        batch_size=batch_size,
     )
 
 
@@ -176,9 +193,12 @@ def torchvision_classifier(
     labels: str = "ytvis2021",
     device: str = "auto",
     weights: str | Path | None = None,
-    **options: float,
+    *,
+    margin: float = MARGIN,
+    flip: bool = False,
+    batch_size: int = BATCH_SIZE,
 ) -> CropClassifier:
-    """`weights`: a local state dict instead of torchvision's; `options` are those of `CropClassifier`."""
+    """`weights`: a local state dict instead of torchvision's; the rest is as in `CropClassifier`."""
     space, where = label_space(labels), pick_device(device)
     published = published_weights(name, torchvision.models)
     model = torchvision.models.get_model(name, weights=None).eval()
@@ -186,5 +206,12 @@ def torchvision_classifier(
     transform = published.transforms()
     preprocessing = Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
     return CropClassifier(
-        model.to(where), imagenet_map(space), space.classes, preprocessing, where, **options
+        model.to(where),
+        imagenet_map(space),
+        space.classes,
+        preprocessing,
+        where,
+        margin=margin,
+        flip=flip,
+        batch_size=batch_size,
     )

@@ -11,7 +11,7 @@ from msnvis.datasets.labels import LabelSpace, class_map, imagenet_classes, imag
 from msnvis.devices import pick_device
 from msnvis.errors import MissingExtraError, OptionError, WeightsError
 from msnvis.segmenters.classifier import classifiers
-from msnvis.segmenters.imagenet_classifiers import CropClassifier, Preprocessing
+from msnvis.segmenters.imagenet_classifiers import BATCH_SIZE, MARGIN, CropClassifier, Preprocessing
 from msnvis.weights.files import is_offline
 
 #: Share of the 1000 labels that must agree by name before a head is taken for ImageNet-1k in the usual order.
@@ -24,10 +24,15 @@ _IMAGENET_AGREEMENT = 0.8
     needs="extra 'transformers', download",
 )
 def transformers_classifier(
-    name: str, labels: str = "ytvis2021", device: str = "auto", **options: float
+    name: str,
+    labels: str = "ytvis2021",
+    device: str = "auto",
+    *,
+    margin: float = MARGIN,
+    flip: bool = False,
+    batch_size: int = BATCH_SIZE,
 ) -> CropClassifier:
-    """`name`: a model of the hub or a folder, with safetensors weights; `options` are those of
-    `CropClassifier`.
+    """`name`: a model of the hub or a folder, with safetensors weights; the rest is as in `CropClassifier`.
 
     Raises:
         MissingExtraError: transformers is not installed.
@@ -61,7 +66,14 @@ def transformers_classifier(
         _side(processor.size), tuple(processor.image_mean), tuple(processor.image_std)
     )
     return CropClassifier(
-        _Logits(model.eval()).to(where), to_labels, space.classes, preprocessing, where, **options
+        _Logits(model.eval()).to(where),
+        to_labels,
+        space.classes,
+        preprocessing,
+        where,
+        margin=margin,
+        flip=flip,
+        batch_size=batch_size,
     )
 
 
