@@ -55,7 +55,7 @@ class NetworkSelector(Selector):
         return settle_empty(chances, first, second)
 
     def judge(self, image: np.ndarray, first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
-        """What the network says of pairs without empty masks: ``(N,)`` float32 probabilities as in `prefer`."""
+        """What the network says of pairs of real masks: ``(N,)`` float32 probabilities as in `prefer`."""
         pairs = torch.from_numpy(crop_pairs(image, first, second, self.crops))
         return np.concatenate([self._probability(batch) for batch in pairs.split(BATCH)])
 

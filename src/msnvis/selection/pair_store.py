@@ -1,0 +1,186 @@
+"""Pairs on disk: shards of safetensors that are read piece by piece, whatever their number.
+
+A shard holds the pairs of some videos: every frame once as JPEG, every mask as compressed run lengths.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from msnvis.datasets.video import AnnotatedVideo
+from msnvis.errors import InputError
+from msnvis.io.atomic import replacing
+from msnvis.masks import RLE
+from msnvis.selection.pairs import FramePairs
+
+SHARDS = "pairs-*.safetensors"
+VERSION = "1"
+#: Quality of the frames; selection is about edges, which must not be those of compression.
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One training example.
+
+    Attributes:
+        image: ``(H, W, 3)`` uint8 RGB, the whole frame.
+        first, second: the segmenter's and the propagated mask.
+        ious: ``(2,)`` float32 IoU with the truth.
+        scores: ``(2,)`` float32.
+    """
+
+    image: np.ndarray
+    first: RLE
+    second: RLE
+    ious: np.ndarray
+    scores: np.ndarray
+
+
+def write_shard(path: Path, videos: Iterable[tuple[AnnotatedVideo, Iterable[FramePairs]]]) -> int:
+    """Write the pairs of some videos; returns how many there are.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    shard = _ShardBuilder()
+    for number, (video, frames) in enumerate(videos):
+        for pairs in frames:
+            shard.add(number, video, pairs)
+    with replacing(path) as temporary:
+        save_file(shard.arrays(), temporary, metadata={"version": VERSION, "videos": json.dumps(shard.names)})
+    return len(shard.rows)
+
+
+class _ShardBuilder:
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.frames: list[np.ndarray] = []
+        self.masks: list[bytes] = []
+        self.rows: list[tuple[int, ...]] = []
+        self.figures: list[np.ndarray] = []
+        self._frame_at: dict[tuple[int, int], int] = {}
+
+    def add(self, number: int, video: AnnotatedVideo, pairs: FramePairs) -> None:
+        if number == len(self.names):
+            self.names.append(video.name)
+        place = self._frame(number, video, pairs.frame)
+        for k, identity in enumerate(pairs.objects.tolist()):
+            self.rows.append((number, pairs.frame, identity, place, *video.size))
+            self.masks += [pairs.first[k]["counts"], pairs.second[k]["counts"]]
+            self.figures.append(np.array([*pairs.ious[k], pairs.overlaps[k], *pairs.scores[k]], np.float32))
+
+    def _frame(self, number: int, video: AnnotatedVideo, frame: int) -> int:
+        """Where the frame is stored; both directions share it."""
+        if (number, frame) not in self._frame_at:
+            bgr = cv2.cvtColor(video.image(frame), cv2.COLOR_RGB2BGR)
+            self.frames.append(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].ravel())
+            self._frame_at[number, frame] = len(self.frames) - 1
+        return self._frame_at[number, frame]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        masks = [np.frombuffer(text, np.uint8) for text in self.masks]
+        return {
+            "rows": np.array(self.rows, np.int64).reshape(-1, 6),
+            "figures": np.array(self.figures, np.float32).reshape(-1, 5),
+            "frames": _concatenate(self.frames),
+            "frame_ends": _ends(self.frames),
+            "masks": _concatenate(masks),
+            "mask_ends": _ends(masks),
+        }
+
+
+class PairStore:
+    """All pairs of a folder that `msnvis pairs` made; images and masks are read when asked for.
+
+    Attributes:
+        video: ``(N,)`` int64 number of the video of each pair.
+        frame, object: ``(N,)`` int64 index of the frame and id of the object.
+        ious: ``(N, 2)`` float32 IoU of the segmenter's and the propagated mask with the truth.
+        overlaps: ``(N,)`` float32 IoU of the two masks.
+        scores: ``(N, 2)`` float32.
+        videos: names, by number.
+
+    Raises:
+        InputError: the folder has no pairs, or a shard is broken.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._paths = sorted(Path(folder).glob(SHARDS))
+        if not self._paths:
+            raise InputError(f"{folder} has no {SHARDS}; make them by `msnvis pairs`")
+        self.videos: list[str] = []
+        rows, figures, self._at = [], [], []
+        for number, path in enumerate(self._paths):
+            shard_rows, shard_figures, names = _read_tables(path)
+            rows.append(shard_rows + [len(self.videos), 0, 0, 0, 0, 0])
+            figures.append(shard_figures)
+            self._at += [(number, row) for row in range(len(shard_rows))]
+            self.videos += names
+        self._rows, table = np.concatenate(rows), np.concatenate(figures)
+        self.video, self.frame, self.object = self._rows[:, :3].T
+        self.ious, self.overlaps, self.scores = table[:, :2], table[:, 2], table[:, 3:]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Pair:
+        shard, row = self._at[index]
+        place, height, width = self._rows[index, 3:].tolist()
+        path = self._paths[shard]
+        jpeg = _slice(path, "frames", "frame_ends", place)
+        bgr = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+        if bgr is None or bgr.shape[:2] != (height, width):
+            raise InputError(f"{path}: frame {place} is broken; make the pairs again")
+        first, second = (
+            RLE(size=[height, width], counts=_slice(path, "masks", "mask_ends", 2 * row + k).tobytes())
+            for k in (0, 1)
+        )
+        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        return Pair(image, first, second, self.ious[index], self.scores[index])
+
+
+def _read_tables(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    try:
+        file = _open(path)
+        metadata = file.metadata() or {}
+        if metadata.get("version") != VERSION:
+            raise InputError(f"{path} was not made by this version of `msnvis pairs`; make the pairs again")
+        return file.get_tensor("rows"), file.get_tensor("figures"), json.loads(metadata["videos"])
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is damaged or incomplete; make the pairs again") from error
+
+
+@cache
+def _open(path: Path):
+    """The file, mapped into memory and kept open: reading a pair must not read its header again."""
+    return safe_open(path, framework="np")
+
+
+@cache
+def _all_ends(path: Path, name: str) -> np.ndarray:
+    return _open(path).get_tensor(name)
+
+
+def _slice(path: Path, name: str, ends_name: str, index: int) -> np.ndarray:
+    """Element `index` of a concatenation of uint8 arrays."""
+    ends = _all_ends(path, ends_name)
+    start = int(ends[index - 1]) if index else 0
+    return _open(path).get_slice(name)[start : int(ends[index])]
+
+
+def _concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(arrays) if arrays else np.zeros(0, np.uint8)
+
+
+def _ends(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.cumsum([len(a) for a in arrays], dtype=np.int64)

@@ -1,0 +1,153 @@
+import cv2
+import numpy as np
+import pytest
+
+from msnvis import masks as mask_ops
+from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo
+from msnvis.errors import InputError
+from msnvis.propagators import Propagator
+from msnvis.segmenters import Segmenter
+from msnvis.selection.pair_store import PairStore, write_shard
+from msnvis.selection.pairs import video_pairs
+from msnvis.structures import Detections
+
+SIZE = (40, 60)
+
+
+def box(x, width=10, y=10):
+    mask = np.zeros(SIZE, bool)
+    mask[y : y + 10, x : x + width] = True
+    return mask
+
+
+class Still(Propagator):
+    """Leaves every mask where it is; remembers what it was told."""
+
+    def start(self, image, masks):
+        self.masks = dict(masks)
+        self.told = []
+
+    def step(self, image, corrections=None):
+        self.told.append({i: m.copy() for i, m in corrections.masks.items()})
+        self.masks |= corrections.masks
+        return dict(self.masks)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class Scripted(Segmenter):
+    """Answers with prepared masks, one list a frame."""
+
+    classes = ("thing",)
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.calls = 0
+
+    def segment(self, images):
+        masks = self.frames[self.calls]
+        self.calls += 1
+        scores = [0.9 - 0.1 * k for k in range(len(masks))]
+        return [Detections.from_masks(np.array(masks).reshape(-1, *SIZE), scores, [[1.0]] * len(masks))]
+
+
+@pytest.fixture
+def make_video(tmp_path):
+    def make(truths):
+        """`truths`: id -> one mask or None a frame."""
+        length = len(next(iter(truths.values())))
+        for index in range(length):
+            picture = np.full((*SIZE, 3), 20 * index, np.uint8)
+            cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+        tracks = tuple(
+            AnnotatedTrack(
+                i, 0, {f: mask_ops.encode(m[None])[0] for f, m in enumerate(masks) if m is not None}
+            )
+            for i, masks in truths.items()
+        )
+        return AnnotatedVideo(1, "clip", SIZE, tuple(tmp_path / f"{i}.png" for i in range(length)), tracks)
+
+    return make
+
+
+def test_an_object_that_moves_by_hand(make_video):
+    # The truth moves 2 px a frame; the segmenter is 1 px off, the propagator stands still: 2 px off.
+    video = make_video({7: [box(10), box(12), box(14)]})
+    segmenter, propagator = Scripted([[box(11)], [box(13)], [box(15)]]), Still()
+    first, second = video_pairs(video, segmenter, propagator, ["forward"])
+    assert (first.frame, first.objects.tolist(), second.frame) == (1, [7], 2)
+    np.testing.assert_allclose(first.ious, [[90 / 110, 80 / 120]])
+    # The better mask, the segmenter's at 13, was propagated on: it is 1 px off too.
+    np.testing.assert_allclose(second.ious, [[90 / 110, 90 / 110]])
+    np.testing.assert_allclose(second.overlaps, [80 / 120])
+    np.testing.assert_allclose(first.scores, [[0.9, 0.9 * 0.95]], rtol=1e-6)
+
+
+def test_the_propagated_mask_goes_on_where_it_is_better(make_video):
+    video = make_video({7: [box(10)] * 3})
+    segmenter, propagator = Scripted([[box(14)]] * 3), Still()
+    pairs = list(video_pairs(video, segmenter, propagator, ["forward"]))
+    assert [p.ious[0, 1] for p in pairs] == [1, 1]
+    assert [sorted(told) for told in propagator.told] == [[7], []]
+
+
+def test_objects_are_matched_to_the_truth_and_join_when_they_appear(make_video):
+    video = make_video({1: [box(5)] * 3, 2: [None, box(40), box(40)]})
+    segmenter = Scripted([[box(5)], [box(41), box(5)], [box(41), box(5)]])
+    pairs = list(video_pairs(video, segmenter, Still(), ["forward"]))
+    assert [p.objects.tolist() for p in pairs] == [[1], [1, 2]]
+    np.testing.assert_allclose(pairs[1].ious, [[1, 1], [90 / 110, 1]])
+
+
+def test_a_lost_object_goes_on_from_the_segmenter(make_video):
+    class Loses(Still):
+        def step(self, image, corrections=None):
+            carried = super().step(image, corrections)
+            return {i: m & False for i, m in carried.items()} if len(self.told) == 1 else carried
+
+    video = make_video({1: [box(5)] * 4})
+    propagator = Loses()
+    pairs = list(video_pairs(video, Scripted([[box(6)]] * 4), propagator, ["forward"]))
+    assert [p.frame for p in pairs] == [2, 3]
+    np.testing.assert_array_equal(propagator.told[1][1], box(6))
+
+
+def test_both_directions_share_the_segmenters_results(make_video):
+    video = make_video({1: [box(10), box(12), box(14)]})
+    segmenter = Scripted([[box(10)], [box(12)], [box(14)]])
+    pairs = list(video_pairs(video, segmenter, Still()))
+    assert [p.frame for p in pairs] == [1, 2, 1, 0]
+    assert segmenter.calls == 3
+
+
+def test_pairs_come_back_from_disk(make_video, tmp_path):
+    video = make_video({1: [box(10), box(12), box(14)], 5: [box(30)] * 3})
+    frames = list(video_pairs(video, Scripted([[box(10), box(30)], [box(12)], [box(14), box(33)]]), Still()))
+    for number in range(2):
+        written = write_shard(tmp_path / f"pairs-{number}.safetensors", [(video, frames), (video, frames)])
+    store = PairStore(tmp_path)
+    expected = [(p.frame, i) for p in frames for i in p.objects.tolist()]
+    assert len(store) == 2 * written == 4 * len(expected)
+    assert list(zip(store.frame.tolist(), store.object.tolist(), strict=True)) == expected * 4
+    assert np.unique(store.video, return_counts=True)[1].tolist() == [len(expected)] * 4
+    np.testing.assert_array_equal(store.ious[: len(expected)], np.concatenate([p.ious for p in frames]))
+    for index in range(len(store)):
+        pair = store[index]
+        frame, place = store.frame[index], index % len(expected)
+        assert abs(int(pair.image.mean()) - 20 * frame) <= 1
+        rles = [r for p in frames for r in p.second]
+        np.testing.assert_array_equal(
+            mask_ops.decode([pair.second], SIZE), mask_ops.decode([rles[place]], SIZE)
+        )
+
+
+def test_a_broken_shard_is_named(tmp_path):
+    (tmp_path / "pairs-0.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"pairs-0\.safetensors is damaged"):
+        PairStore(tmp_path)
+    with pytest.raises(InputError, match="msnvis pairs"):
+        PairStore(tmp_path / "missing")
