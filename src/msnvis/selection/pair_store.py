@@ -122,7 +122,8 @@ class PairStore:
         rows, figures, self._at = [], [], []
         for number, path in enumerate(self._paths):
             shard_rows, shard_figures, names = _read_tables(path)
-            rows.append(shard_rows + [len(self.videos), 0, 0, 0, 0, 0])
+            shard_rows[:, 0] += len(self.videos)
+            rows.append(shard_rows)
             figures.append(shard_figures)
             self._at += [(number, row) for row in range(len(shard_rows))]
             self.videos += names

@@ -1,8 +1,8 @@
-"""Training pairs for selectors, by the recipe of FrameSelect (Garg & Goel, WACV 2021), which the paper follows.
+"""Training pairs for selectors, by the recipe of FrameSelect (Garg & Goel, WACV 2021), as in the paper.
 
-Every object is propagated from its first true mask. In each frame the segmenter's masks are matched to the truth
-by the Hungarian method; an object's pair is its segmenter's mask and its propagated mask, and the label says
-which has the higher IoU with the truth. The better one is propagated on (the oracle policy).
+Every object is propagated from its first true mask. In each frame the segmenter's masks are matched to the
+truth by the Hungarian method; an object's pair is its segmenter's mask and its propagated mask, and the label
+says which has the higher IoU with the truth. The better one is propagated on (the oracle policy).
 """
 
 from __future__ import annotations
@@ -85,9 +85,8 @@ class _OracleTracker:
         iou_found = mask_ops.iou_matrix(found.rles, [truth[i] for i in ids])
         detected = {ids[j]: i for i, j in associate(iou_found, 0.0)}
         real = {i for i, area in zip(carried, mask_ops.areas(list(carried.values())), strict=True) if area}
-        pairs = self._pairs(
-            frame, [i for i in ids if i in detected and i in real], truth, found, detected, carried
-        )
+        objects = [i for i in ids if i in detected and i in real]
+        pairs = self._pairs(frame, objects, truth, found, detected, carried)
         self._correct(pairs, truth, found, detected, real)
         return pairs
 
