@@ -24,7 +24,7 @@ _ALL = frozenset({"all", "all80"})
 
 @dataclass(frozen=True)
 class Annotation:
-    """One object: box ``x1 y1 x2 y2`` in pixels, index into the classes, mask (None: unknown), id in the file."""
+    """One object: box ``x1 y1 x2 y2`` in pixels, class index, mask (None: unknown), id in the file."""
 
     box: tuple[float, float, float, float]
     label: int
@@ -37,8 +37,8 @@ class Annotation:
 class ImageRecord:
     """One image and its annotation.
 
-    `vouched` are the indices of the classes of which every instance is labelled in this image, `id` is its own in
-    the file.
+    `vouched` are the indices of the classes of which every instance is labelled in this image, `id` is its
+    own in the file.
     """
 
     path: Path
