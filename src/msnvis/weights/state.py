@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from msnvis.errors import WeightsError
+from msnvis.weights.int8 import dequantise
 
 #: Under these names training scripts put the state dict beside their other things.
 _STATE_KEYS = ("state_dict", "model", "model_state_dict")
@@ -18,7 +19,7 @@ _KEYS_SHOWN = 3
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict onto the CPU, half precision widened to float32.
+    """Read a state dict onto the CPU, half precision and int8 with scales widened to float32.
 
     Args:
         path: ``.safetensors``, or what `torch.save` wrote: a state dict, bare or under ``state_dict`` or
@@ -42,7 +43,7 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise WeightsError(f"{path} is damaged or incomplete; get it again") from error
-    return {name: _widen(value) for name, value in _find_state(state, path).items()}
+    return {name: _widen(value) for name, value in dequantise(_find_state(state, path)).items()}
 
 
 def load_into(model: nn.Module, path: str | Path) -> None:
