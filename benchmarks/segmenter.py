@@ -1,6 +1,6 @@
 """Mask AP and speed of a segmenter on held-out images of a COCO-format dataset.
 
-    python benchmarks/segmenter.py ANNOTATIONS.json IMAGES [--segmenter compact] [--weights FILE] [--davis DIR]
+    python benchmarks/segmenter.py JSON IMAGES [--segmenter compact] [--weights FILE] [--davis DIR]
 
 Prints class-agnostic AP50 and AR@10, AP50 of each class with at least ten held-out objects, and milliseconds
 an image. The held-out images are those that `msnvis train segmenter` sets aside from this dataset and never
