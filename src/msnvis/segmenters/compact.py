@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from msnvis.devices import pick_device
@@ -19,7 +18,7 @@ from msnvis.segmenters.cascade import COMPACT, CascadeConfig, CascadeMaskRCNN
 from msnvis.segmenters.cascade_segmenter import CascadeSegmenter, Preprocessing
 from msnvis.segmenters.efficientnet import EfficientNetLite0Features
 from msnvis.weights.files import weights_path
-from msnvis.weights.state import load_into
+from msnvis.weights.state import load_into, read_metadata
 
 ARCHITECTURE = "compact"
 PREPROCESSING = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, short_side=320, long_side=640)
@@ -67,17 +66,9 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises:
         WeightsError: there is no such file or it was not written by `save_compact`.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: there is no such weights file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged or not a safetensors file; get it again") from error
-    if metadata.get("architecture") != ARCHITECTURE or "classes" not in metadata:
-        raise WeightsError(
-            f"{path} does not hold a '{ARCHITECTURE}' segmenter; make one by `msnvis train segmenter`"
-        )
+    metadata = read_metadata(path, ARCHITECTURE, "msnvis train segmenter")
+    if "classes" not in metadata:
+        raise WeightsError(f"{path} names no classes; make it by `msnvis train segmenter`")
     return tuple(json.loads(metadata["classes"]))
 
 

@@ -6,7 +6,7 @@ import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -44,6 +44,30 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise WeightsError(f"{path} is damaged or incomplete; get it again") from error
     return {name: _widen(value) for name, value in dequantise(_find_state(state, path)).items()}
+
+
+def read_metadata(path: str | Path, architecture: str, made_by: str) -> dict[str, str]:
+    """What a safetensors file written by one of our trainings says about itself.
+
+    Args:
+        path: the file.
+        architecture: the network whose weights it must hold.
+        made_by: the command that makes such files, for the message.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or of another network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weights file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is damaged or not a safetensors file; get it again") from error
+    if metadata.get("architecture") != architecture:
+        raise WeightsError(f"{path} does not hold the weights of '{architecture}'; make them by `{made_by}`")
+    return metadata
 
 
 def load_into(model: nn.Module, path: str | Path) -> None:

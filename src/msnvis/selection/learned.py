@@ -1,0 +1,60 @@
+"""`msn` and `selector-net` by name: their networks, their weights files, and ONNX."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import nn
+
+from msnvis.errors import OptionError
+from msnvis.io.atomic import replacing
+from msnvis.selection.crops import CropOptions
+from msnvis.selection.network_selector import NetworkSelector
+from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork
+from msnvis.weights.int8 import quantise
+from msnvis.weights.state import load_into, read_metadata
+
+NETWORKS: dict[str, type[nn.Module]] = {"msn": MaskSelectionNetwork, "selector-net": SelectorNetwork}
+#: What each network sees unless its training says otherwise: crops (paper 3.2) or whole images (FrameSelect).
+CROPS = {"msn": CropOptions(side=256, box="union"), "selector-net": CropOptions(side=512, box="frame")}
+
+
+def save_selector(network: nn.Module, name: str, crops: CropOptions, path: Path) -> None:
+    """Write weights as int8 with what the network expects to see.
+
+    Args:
+        network: one of `NETWORKS`.
+        name: its name there.
+        crops: how its training pairs were cut out.
+        path: the safetensors file to write.
+    """
+    state = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    metadata = {"architecture": name, "crops": json.dumps(asdict(crops))}
+    with replacing(path) as temporary:
+        save_file(quantise(state), temporary, metadata=metadata)
+
+
+def load_selector(
+    name: str, weights: str | Path, device: str = "auto", average_orders: bool = False, skip_iou: float = 0.98
+) -> NetworkSelector:
+    """The selector called `name` with the weights of a file that `msnvis train selector` or `export` made.
+
+    Raises:
+        WeightsError: the file is missing, broken or belongs to another network.
+    """
+    if not 0 <= skip_iou <= 1:
+        raise OptionError(f"skip_iou is {skip_iou} but an IoU is from 0 to 1")
+    path = Path(weights)
+    if path.suffix == ".onnx":
+        from msnvis.selection.onnx import OnnxNetwork
+
+        network: nn.Module = OnnxNetwork(path, name)
+        crops, device = network.crops, "cpu"
+    else:
+        metadata = read_metadata(path, name, "msnvis train selector")
+        network, crops = NETWORKS[name](), CropOptions(**json.loads(metadata["crops"]))
+        load_into(network, path)
+    return NetworkSelector(network, crops, device, average_orders, skip_iou)

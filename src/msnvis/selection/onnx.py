@@ -1,0 +1,81 @@
+"""Selection networks as ONNX: for other runtimes, and for ONNX Runtime, which is quicker on some CPUs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from msnvis.errors import MissingExtraError, WeightsError
+from msnvis.io.atomic import replacing
+from msnvis.selection.crops import CropOptions
+from msnvis.selection.networks import PAIR_CHANNELS
+
+_EXTRA = "ONNX needs `pip install msnvis[onnx]`"
+
+
+def export_onnx(network: nn.Module, name: str, crops: CropOptions, path: Path) -> None:
+    """Write a network that takes ``pairs (N, 8, side, side)`` float32 and gives ``logits (N,)``, for any N.
+
+    Raises:
+        MissingExtraError: ``pip install msnvis[onnx]`` is needed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise MissingExtraError(_EXTRA) from error
+    example = torch.zeros(2, PAIR_CHANNELS, crops.side, crops.side)
+    program = torch.onnx.export(
+        network.eval().cpu(),
+        (example,),
+        input_names=["pairs"],
+        output_names=["logits"],
+        dynamo=True,
+        dynamic_shapes={"pairs": {0: torch.export.Dim("pairs")}},
+        verbose=False,
+    )
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {"architecture": name, "crops": json.dumps(asdict(crops))})
+    with replacing(path) as temporary:
+        onnx.save(model, temporary)
+
+
+class OnnxNetwork(nn.Module):
+    """A network that `export_onnx` wrote, run by ONNX Runtime on the CPU.
+
+    Args:
+        path: the ``.onnx`` file.
+        name: the network that it must hold.
+
+    Raises:
+        MissingExtraError: ``pip install msnvis[onnx]`` is needed.
+        WeightsError: the file is missing, broken or of another network.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__()
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError(_EXTRA) from error
+        if not path.is_file():
+            raise WeightsError(f"{path}: there is no such weights file")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions have no common base
+            raise WeightsError(f"{path} is damaged or not an ONNX file; export it again") from error
+        properties = self._session.get_modelmeta().custom_metadata_map
+        if properties.get("architecture") != name:
+            raise WeightsError(f"{path} does not hold '{name}'; make it by `msnvis export {name}`")
+        self.crops = CropOptions(**json.loads(properties["crops"]))
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """``(N,)`` logits of ``(N, 8, S, S)`` float32 pairs."""
+        (logits,) = self._session.run(None, {"pairs": pairs.contiguous().numpy()})
+        return torch.from_numpy(logits)

@@ -1,0 +1,84 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from msnvis.errors import OptionError, WeightsError
+from msnvis.selection.crops import CropOptions
+from msnvis.selection.learned import CROPS, NETWORKS, load_selector, save_selector
+from msnvis.structures import Detections
+
+CROP = CropOptions(side=128, box="each", context=0.2)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = NETWORKS["msn"]().train()
+    network(torch.randn(4, 8, 128, 128))  # so that the batch norms have seen something
+    return network.eval()
+
+
+@pytest.fixture
+def pairs():
+    rng = np.random.default_rng(0)
+    masks = np.zeros((6, 80, 90), bool)
+    for mask in masks:
+        y, x = rng.integers(0, 40, 2)
+        mask[y : y + 40, x : x + 30] = True
+    image = rng.integers(0, 255, (80, 90, 3), np.uint8)
+    first, second = (Detections.from_masks(m, [0.5] * 3, [[]] * 3) for m in (masks[:3], masks[3:]))
+    return image, first, second
+
+
+def test_what_was_saved_is_what_is_loaded(network, pairs, tmp_path):
+    save_selector(network, "msn", CROP, tmp_path / "msn.safetensors")
+    selector = load_selector("msn", tmp_path / "msn.safetensors", device="cpu")
+    assert selector.crops == CROP
+    x = torch.randn(2, 8, 128, 128)
+    with torch.inference_mode():
+        torch.testing.assert_close(selector.network(x), network(x), atol=0.01, rtol=0.05)
+    assert selector.prefer(*pairs).std() > 0
+
+
+def test_onnx_runtime_gives_the_same_numbers(network, pairs, tmp_path):
+    onnx = pytest.importorskip("onnxruntime", reason="the extra msnvis[onnx] is not installed")
+    assert onnx
+    from msnvis.selection.onnx import export_onnx
+
+    save_selector(network, "msn", CROP, tmp_path / "msn.safetensors")
+    ours = load_selector("msn", tmp_path / "msn.safetensors", device="cpu")
+    export_onnx(ours.network, "msn", ours.crops, tmp_path / "msn.onnx")
+    theirs = load_selector("msn", tmp_path / "msn.onnx")
+    assert theirs.crops == CROP
+    np.testing.assert_allclose(theirs.prefer(*pairs), ours.prefer(*pairs), atol=1e-4)
+    for count in (1, 5):
+        x = torch.randn(count, 8, 128, 128)
+        with torch.inference_mode():
+            torch.testing.assert_close(theirs.network(x), ours.network(x), atol=1e-4, rtol=0)
+    with pytest.raises(WeightsError, match="does not hold 'selector-net'"):
+        load_selector("selector-net", tmp_path / "msn.onnx")
+
+
+def test_wrong_files_are_refused(network, tmp_path):
+    save_selector(network, "msn", CROP, tmp_path / "msn.safetensors")
+    with pytest.raises(WeightsError, match="does not hold the weights of 'selector-net'"):
+        load_selector("selector-net", tmp_path / "msn.safetensors")
+    with pytest.raises(WeightsError, match="no such weights file"):
+        load_selector("msn", tmp_path / "missing.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"nonsense")
+    with pytest.raises(WeightsError, match="not an ONNX file"):
+        load_selector("msn", tmp_path / "broken.onnx")
+    metadata = {"architecture": "msn", "crops": json.dumps({})}
+    save_file({"layers.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors", metadata=metadata)
+    with pytest.raises(WeightsError, match="missing"):
+        load_selector("msn", tmp_path / "other.safetensors")
+    with pytest.raises(OptionError, match="skip_iou"):
+        load_selector("msn", tmp_path / "msn.safetensors", skip_iou=2)
+
+
+def test_defaults_are_the_papers():
+    assert CROPS["msn"] == CropOptions(side=256, box="union", context=0.0, masked=False)
+    assert (CROPS["selector-net"].side, CROPS["selector-net"].box) == (512, "frame")
