@@ -56,6 +56,15 @@ def test_models_lists_every_part():
         assert any(tuple(row.split()[:2]) == line for row in outcome.out.splitlines()), line
 
 
+def test_models_prints_the_costs_of_table_1():
+    outcome = msnvis("models", "--cost")
+    rows = {line.split()[0]: line.split()[1:] for line in outcome.out.splitlines()[1:]}
+    assert rows["msn"] == ["1x8x256x256", "11.16", "2.22"]
+    assert rows["selector-net"] == ["1x8x512x512", "11.71", "19.36"]
+    unknown = msnvis("models", "flow", "--cost")
+    assert unknown.code == 2 and "msn, selector-net" in unknown.err
+
+
 def test_info_says_what_a_video_is(tmp_path):
     clip = squares.write_clip(tmp_path / "clip.mp4", squares.frames())
     outcome = msnvis("info", clip)

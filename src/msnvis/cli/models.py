@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -12,8 +14,18 @@ from rich.table import Column, Table
 _PIPE_WIDTH = 160
 
 
-def models() -> None:
+def models(
+    name: Annotated[str | None, typer.Argument(help="A network whose --cost to print.")] = None,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Parameters and multiply-accumulates of the selection networks.")
+    ] = False,
+) -> None:
     """List every part, label space and output format by name, with what it is and what it needs."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console.print(_costs(name) if cost or name else _parts())
+
+
+def _parts() -> Table:
     # Imported here because filling the registries loads torch.
     from msnvis.datasets.labels import LABEL_SPACES, label_space
     from msnvis.io.writers import formats
@@ -32,8 +44,23 @@ def models() -> None:
     for registry in (segmenters, propagators, selectors, classifiers, formats):
         for entry in registry.entries().values():
             # A name that ends in ":" is a family; the user completes it.
-            name = entry.name + "NAME" if entry.name.endswith(":") else entry.name
-            table.add_row(registry.kind, name, escape(entry.summary), escape(entry.needs))
-    for name in LABEL_SPACES:
-        table.add_row("labels", name, f"{len(label_space(name).classes)} classes", "nothing")
-    Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+            shown = entry.name + "NAME" if entry.name.endswith(":") else entry.name
+            table.add_row(registry.kind, shown, escape(entry.summary), escape(entry.needs))
+    for space in LABEL_SPACES:
+        table.add_row("labels", space, f"{len(label_space(space).classes)} classes", "nothing")
+    return table
+
+
+def _costs(name: str | None) -> Table:
+    from msnvis.cost import network_cost
+    from msnvis.selection.learned import NETWORKS
+
+    right = {"justify": "right", "no_wrap": True}
+    table = Table(
+        "network", "input", Column("M parameters", **right), Column("GMac", **right), box=None, pad_edge=False
+    )
+    for network in [name] if name else NETWORKS:
+        cost = network_cost(network)
+        shape = "x".join(map(str, cost.shape))
+        table.add_row(network, shape, f"{cost.parameters / 1e6:.2f}", f"{cost.macs / 1e9:.2f}")
+    return table
