@@ -1,0 +1,80 @@
+"""Objects and tracks of one video laid over each other, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from msnvis import masks as mask_ops
+from msnvis.datasets.video import AnnotatedTrack
+from msnvis.masks import RLE
+from msnvis.structures import Track
+
+
+@dataclass(frozen=True)
+class VideoTracks:
+    """What is in a video and what was found in it.
+
+    Attributes:
+        name: of the video.
+        num_frames: of the video.
+        objects: the ground truth.
+        tracks: the results; the id of a track is its position in the results, from 0.
+    """
+
+    name: str
+    num_frames: int
+    objects: Sequence[AnnotatedTrack]
+    tracks: Sequence[Track]
+
+
+@dataclass(frozen=True)
+class FrameOverlap:
+    """The objects and tracks that have pixels in one frame, g objects and d tracks.
+
+    Attributes:
+        frame: index from 0.
+        objects: ``(g,)`` int64 positions in `VideoTracks.objects`.
+        tracks: ``(d,)`` int64 positions in `VideoTracks.tracks`.
+        object_areas: ``(g,)`` int64 pixels.
+        track_areas: ``(d,)`` int64 pixels.
+        intersections: ``(g, d)`` int64 pixels.
+    """
+
+    frame: int
+    objects: np.ndarray
+    tracks: np.ndarray
+    object_areas: np.ndarray
+    track_areas: np.ndarray
+    intersections: np.ndarray
+
+    @property
+    def iou(self) -> np.ndarray:
+        """``(g, d)`` float64."""
+        both = self.object_areas[:, None] + self.track_areas[None, :]
+        return self.intersections / (both - self.intersections)
+
+
+def frame_overlaps(video: VideoTracks) -> Iterator[FrameOverlap]:
+    """Each frame in order, those without anything included; a mask without pixels counts as absent.
+
+    >>> square = mask_ops.encode(np.ones((1, 2, 2), bool))[0]
+    >>> video = VideoTracks("clip", 1, [AnnotatedTrack(5, 0, {0: square})], [Track(0, 0, 1.0, {0: square})])
+    >>> [frame.iou.tolist() for frame in frame_overlaps(video)]
+    [[[1.0]]]
+    """
+    for frame in range(video.num_frames):
+        objects, object_rles, object_areas = _present([item.rles for item in video.objects], frame)
+        tracks, track_rles, track_areas = _present([item.rles for item in video.tracks], frame)
+        shared = mask_ops.intersections(object_rles, track_rles)
+        yield FrameOverlap(frame, objects, tracks, object_areas, track_areas, shared)
+
+
+def _present(items: Sequence[Mapping[int, RLE]], frame: int) -> tuple[np.ndarray, list[RLE], np.ndarray]:
+    """Positions, masks and areas of those that have pixels in the frame."""
+    positions = [position for position, rles in enumerate(items) if frame in rles]
+    areas = mask_ops.areas([items[position][frame] for position in positions])
+    seen = [position for position, area in zip(positions, areas, strict=True) if area > 0]
+    return np.array(seen, np.int64), [items[position][frame] for position in seen], areas[areas > 0]
