@@ -9,7 +9,7 @@ import cv2
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
@@ -243,6 +243,34 @@ def test_polygons_are_filled():
 def test_foreign_masks_are_refused_with_the_reason(segmentation, reason):
     with pytest.raises(ValueError, match=reason):
         mask_ops.from_json(segmentation, (4, 4))
+
+
+@given(mask_stacks())
+@settings(max_examples=100, deadline=None)
+def test_strict_areas_count_the_pixels(masks):
+    texts = [rle["counts"].decode() for rle in reference(masks)]
+    areas = mask_ops.strict_areas(texts, masks.shape[1:])
+    np.testing.assert_array_equal(areas, masks.sum(axis=(1, 2)))
+
+
+@given(
+    st.text(st.characters(min_codepoint=46, max_codepoint=113), max_size=6), st.sampled_from([(2, 2), (4, 5)])
+)
+@example("T0", (2, 2))
+@example("1110", (1, 3))
+@example("0100", (1, 1))
+@example("é", (4, 4))
+@settings(max_examples=500, deadline=None)
+def test_strict_areas_take_no_mask_that_validate_refuses(text, size):
+    full = mask_ops.encode(np.ones((1, *size)))[0]["counts"].decode()
+    try:
+        areas = mask_ops.strict_areas([full, text, full], size)
+    except ValueError:
+        return
+    rle = mask_ops.validate({"size": list(size), "counts": text.encode()}, size)
+    assert areas.tolist() == [size[0] * size[1], mask_ops.areas([rle])[0], size[0] * size[1]]
+    # As they are, without mending, as pycocotools sees them.
+    assert mask_ops.areas([{"size": list(size), "counts": text.encode()}])[0] == areas[1]
 
 
 @given(st.binary(max_size=40), st.integers(1, 200), st.integers(1, 200))

@@ -16,9 +16,14 @@ from pycocotools import mask as coco_mask
 
 #: Foreign masks of frames larger than this are refused: a few bytes of RLE must not allocate gigabytes.
 MAX_PIXELS = 1 << 27
+#: Foreign polygons with longer outlines, in pixels, are refused: they are drawn at five times the resolution.
+MAX_OUTLINE = 1 << 22
 
 #: `pycocotools.mask.area` keeps the number of masks in a byte under NumPy 2 and fails beyond it.
 _AREAS_AT_A_TIME = 255
+
+#: The last five bits of a number in a compressed encoding, in two's complement.
+_SIGNED_DIGIT = np.array([*range(16), *range(-16, 0)], np.int64)
 
 
 class RLE(TypedDict):
@@ -186,6 +191,11 @@ def without_overlaps(rles: Sequence[RLE], scores: Sequence[float] | np.ndarray) 
     return disjoint
 
 
+def union(rles: Sequence[RLE]) -> RLE:
+    """The pixels that are in any of the masks, at least one, all of the same frame size."""
+    return coco_mask.merge(list(rles))
+
+
 def resize(rles: Sequence[RLE], size: tuple[int, int]) -> list[RLE]:
     """Scale masks to another frame ``(height, width)``: bilinear, cut at one half, so edges stay smooth."""
     if all(tuple(rle["size"]) == tuple(size) for rle in rles):
@@ -214,6 +224,32 @@ def validate(rle: RLE, size: tuple[int, int]) -> RLE:
     except (ValueError, TypeError, IndexError) as error:
         raise ValueError(f"'counts' is not a COCO run-length encoding ({error})") from None
     return _from_counts(counts, size)
+
+
+def strict_areas(counts: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+    """Pixels of masks as encoders write them, all checked at once: ``(N,)`` int64.
+
+    Args:
+        counts: the compressed text of each mask.
+        size: ``(height, width)`` of the frame.
+
+    Raises ValueError when any is malformed, does not fill the frame or has an empty run after its first;
+    `from_json` then says what is wrong with which, or mends it.
+
+    >>> strict_areas(["121", "04"], (2, 2))
+    array([2, 4])
+    """
+    if not counts:
+        return np.zeros(0, np.int64)
+    runs, starts, _ = _runs([text.encode("ascii") for text in counts])
+    empty = np.flatnonzero(runs <= 0)
+    # The zeros behind each string, and the background before a mask that begins in the first pixel.
+    if (runs < 0).any() or len(empty) != 2 * len(starts) + np.count_nonzero(runs[starts] == 0):
+        raise ValueError("a run of no pixels")
+    sums = [np.add.reduceat(runs[parity::2], (starts + 1 - parity) // 2) for parity in (0, 1)]
+    if (sums[0] + sums[1] != size[0] * size[1]).any():
+        raise ValueError("the runs do not cover the frame")
+    return np.where(starts % 2 == 0, sums[1], sums[0])
 
 
 def to_json(rle: RLE) -> dict[str, Any]:
@@ -285,35 +321,60 @@ def _compress(edges: np.ndarray, size: tuple[int, int]) -> RLE:
 
 
 def _uncompress(strings: Sequence[bytes]) -> list[np.ndarray]:
-    """Run lengths of each compressed string: groups of 5 bits, least first; from the fourth on, differences.
-
-    Raises ValueError for text that no encoder writes.
-    """
-    lengths = np.array([len(text) for text in strings])
-    if not len(lengths):
+    """Run lengths of each compressed string; raises ValueError for text that no encoder writes."""
+    if not len(strings):
         return []
-    if lengths.min() == 0:
+    counts, starts, ends = _runs(strings)
+    return [counts[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+def _runs(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Run lengths of all strings (at least one) in one array, and where each starts and ends in it.
+
+    From the fourth on, a string holds the difference of each run to the one before the last.
+    Two zeros follow each string: one ends its sums over the even positions, one those over the odd ones.
+    """
+    values, ends = _numbers(strings)
+    starts = np.concatenate([[0], ends[:-1] + 2]).astype(np.int64)
+    values[starts + 2] -= values[starts]  # the third run is no difference
+    for parity in (0, 1):
+        lane = values[parity::2]
+        firsts = (starts + 1 - parity) // 2
+        lasts = np.append(firsts[1:], len(lane)) - 1
+        lane[lasts] -= np.add.reduceat(lane, firsts)
+        np.cumsum(lane, out=lane)
+    return values, starts, ends
+
+
+def _numbers(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """All numbers in the strings as int64, two zeros after each string, and where each string ends.
+
+    A number is a group of characters that hold 5 bits each, least first, the topmost bit its sign; the sixth
+    bit of a character says that the group goes on. Most groups are a single character.
+    """
+    if not all(strings):
         raise ValueError("there are no runs")
-    codes = np.frombuffer(b"".join(strings), dtype=np.uint8).astype(np.int64) - 48
-    if codes.min() < 0 or codes.max() > 63:
+    codes = np.frombuffer(b"00".join([*strings, b""]), np.uint8) - np.uint8(48)
+    if codes.max() > 63:
         raise ValueError("unexpected character")
-    last = (codes & 32) == 0
-    string_ends = np.cumsum(lengths)
-    if not last[string_ends - 1].all():
+    goes_on = codes > 31
+    string_ends = np.cumsum([len(text) + 2 for text in strings], dtype=np.int64) - 2
+    if goes_on[string_ends - 1].any():
         raise ValueError("cut off in the middle of a run")
-    ends = np.flatnonzero(last)
-    digits = np.diff(ends, prepend=-1)
-    if digits.max() > 7:
+    numbers = _SIGNED_DIGIT.take(codes[~goes_on])
+    leading = np.flatnonzero(goes_on)
+    if not len(leading):
+        return numbers, string_ends
+    index = leading - np.arange(len(leading))  # of the number that the character belongs to
+    first = np.flatnonzero(np.diff(index, prepend=-1))
+    digits = np.diff(first, append=len(leading))
+    if digits.max() > 6:
         raise ValueError("a run longer than any frame")
-    starts = ends - digits + 1
-    place = np.arange(len(codes)) - np.repeat(starts, digits)
-    values = np.add.reduceat((codes & 31) << (5 * place), starts)
-    values -= ((codes[ends] & 16) != 0) * (np.int64(1) << (5 * digits))
-    runs = np.split(values, np.cumsum(last)[string_ends - 1][:-1])
-    for counts in runs:
-        np.cumsum(counts[1::2], out=counts[1::2])
-        np.cumsum(counts[2::2], out=counts[2::2])
-    return runs
+    place = np.arange(len(leading)) - np.repeat(first, digits)
+    numbers[index[first]] <<= 5 * digits
+    low = (codes[leading].astype(np.int64) & 31) << (5 * place)
+    numbers[index[first]] += np.add.reduceat(low, first)
+    return numbers, string_ends - np.searchsorted(leading, string_ends)
 
 
 def _edges(rles: Sequence[RLE]) -> list[np.ndarray]:
@@ -393,13 +454,25 @@ def _from_counts(counts: np.ndarray, size: tuple[int, int]) -> RLE:
 
 def _from_polygons(polygons: list[list[float]], size: tuple[int, int]) -> RLE:
     height, width = size
-    for polygon in polygons:
-        points = np.asarray(polygon, dtype=np.float64) if isinstance(polygon, list) else np.zeros(0)
-        if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-            raise ValueError("a polygon is a list of at least three points x1, y1, x2, y2, ...")
-        # pycocotools walks along the outline: far away corners would take it forever.
-        if not (np.abs(points) <= 2 * max(height, width)).all():
-            raise ValueError(f"a polygon that leaves the frame of {width}x{height} by far")
-    if not polygons:
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"a frame of {width}x{height} pixels; at most {MAX_PIXELS} are allowed")
+    outlines = [_outline(polygon) for polygon in polygons]
+    # pycocotools walks along the outlines: far away or countless corners would take it forever.
+    if not all((np.abs(points) <= 2 * max(height, width)).all() for points in outlines):
+        raise ValueError(f"a polygon that leaves the frame of {width}x{height} by far")
+    steps = (np.abs(points - np.roll(points, 1, axis=0)).max(axis=1) for points in outlines)
+    if sum(float(lengths.sum()) for lengths in steps) > MAX_OUTLINE:
+        raise ValueError(f"an outline longer than {MAX_OUTLINE} pixels")
+    if not outlines:
         return _compress(np.zeros(0, np.int64), size)
-    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return union(coco_mask.frPyObjects([points.ravel().tolist() for points in outlines], height, width))
+
+
+def _outline(polygon: Any) -> np.ndarray:
+    """``(P, 2)`` corners of a polygon."""
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        raise ValueError("a polygon is a list of at least three points x1, y1, x2, y2, ...")
+    numbers = np.asarray(polygon)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf":
+        raise ValueError("a polygon with a corner that is no number")
+    return numbers.astype(np.float64).reshape(-1, 2)
