@@ -235,7 +235,7 @@ def test_polygons_are_filled():
         ({"counts": "`0"}, "'size' and 'counts'"),
         ("`0", "'size' and 'counts'"),
         ([[0, 0, 1]], "three points"),
-        ([["a", "b", "c", "d", "e", "f"]], "could not convert"),
+        ([["a", "b", "c", "d", "e", "f"]], "corner that is no number"),
         ([[0, 0, 1e9, 0, 1e9, 1e9]], "leaves the frame"),
         ([[0, 0, float("nan"), 0, 1, 1]], "leaves the frame"),
     ],

@@ -29,8 +29,8 @@ class Registry(Generic[T]):
     """Named factories of one kind of part.
 
     A name ending in ``:`` registers a family: ``torchvision:`` answers ``torchvision:NAME`` and gets ``NAME``
-    as its first argument. Packages add parts with an entry point in the group ``msnvis.<kind>s`` that loads
-    to a callable returning the part.
+    as its first argument. Packages add parts with an entry point in the group ``msnvis.<kind>s`` (spaces
+    become ``_``) that loads to a callable returning the part.
 
     >>> shapes = Registry("shape")
     >>> @shapes.register("square", summary="four equal sides")
@@ -87,7 +87,7 @@ class Registry(Generic[T]):
         """All known parts by name, those of third-party packages included."""
         if not self._loaded_entry_points:
             self._loaded_entry_points = True
-            for point in metadata.entry_points(group=f"msnvis.{self.kind}s"):
+            for point in metadata.entry_points(group=f"msnvis.{self.kind.replace(' ', '_')}s"):
                 package = point.dist.name if point.dist else "a third-party package"
                 self._entries.setdefault(
                     point.name, Entry(point.name, _Lazy(point), f"from {package}", package)

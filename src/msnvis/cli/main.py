@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import msnvis
-from msnvis.cli import demo, info, models, run, train
+from msnvis.cli import convert, demo, info, models, run, train
 from msnvis.cli.messages import error_sentence, is_debugging, say_error
 from msnvis.errors import MsnvisError
 
@@ -50,6 +50,7 @@ app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("models")(models.models)
 app.command("info")(info.info)
+app.command("convert")(convert.convert)
 app.add_typer(train.app, name="train")
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from msnvis.datasets.problems import DatasetError
 from msnvis.errors import MsnvisError
 
 
 def error_sentence(error: Exception) -> str:
     """What happened, without a traceback."""
+    if isinstance(error, DatasetError):  # a sentence, and a line for each bad entry
+        return str(error)
     text = " ".join(str(error).split())
     if isinstance(error, MsnvisError):
         return text

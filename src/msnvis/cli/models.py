@@ -27,6 +27,7 @@ def models(
 
 def _parts() -> Table:
     # Imported here because filling the registries loads torch.
+    from msnvis.datasets.formats import dataset_formats
     from msnvis.datasets.labels import LABEL_SPACES, label_space
     from msnvis.io.writers import formats
     from msnvis.propagators import propagators
@@ -41,7 +42,7 @@ def _parts() -> Table:
         box=None,
         pad_edge=False,
     )
-    for registry in (segmenters, propagators, selectors, classifiers, formats):
+    for registry in (segmenters, propagators, selectors, classifiers, formats, dataset_formats):
         for entry in registry.entries().values():
             # A name that ends in ":" is a family; the user completes it.
             shown = entry.name + "NAME" if entry.name.endswith(":") else entry.name

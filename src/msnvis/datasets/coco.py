@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
+from msnvis import masks as mask_ops
 from msnvis.errors import InputError
 from msnvis.masks import RLE
 
@@ -140,26 +140,14 @@ def _read_json(path: Path) -> dict:
 def _annotation(entry: dict, image: dict, label: int, source: Path) -> Annotation:
     try:
         x, y, w, h = (float(v) for v in entry["bbox"])
-        rle = _to_rle(entry.get("segmentation"), int(image["height"]), int(image["width"]))
+        segmentation = entry.get("segmentation")
+        size = (int(image["height"]), int(image["width"]))
+        rle = mask_ops.from_json(segmentation, size) if segmentation else None
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(
             f"{source}: annotation {entry.get('id')} has a broken box or mask ({error})"
         ) from error
     return Annotation((x, y, x + w, y + h), label, rle, bool(entry.get("iscrowd", 0)), entry.get("id", 0))
-
-
-def _to_rle(segmentation: Any, height: int, width: int) -> RLE | None:
-    """Polygons, uncompressed or compressed run lengths to compressed run lengths."""
-    if not segmentation:
-        return None
-    if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return coco_mask.frPyObjects(segmentation, height, width)
-    counts = segmentation["counts"]
-    if list(segmentation["size"]) != [height, width]:
-        raise ValueError(f"mask of {segmentation['size']} in an image of {[height, width]}")
-    return RLE(size=[height, width], counts=counts.encode() if isinstance(counts, str) else counts)
 
 
 def _vouched(exhaustive: str, order: dict[str, int], source: Path) -> frozenset[int]:

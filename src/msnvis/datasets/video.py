@@ -12,9 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from msnvis.datasets.problems import Problem
 from msnvis.errors import InputError
 from msnvis.masks import RLE
-from msnvis.structures import Track, VideoInstances
+from msnvis.structures import UNNAMED_CATEGORY, Track, VideoInstances
 
 #: Frames a second of datasets that do not say: YouTube-VIS is annotated at 6 (every fifth frame of 30).
 DEFAULT_FPS = 6.0
@@ -92,6 +93,7 @@ class VideoDataset:
         classes: K names.
         category_ids: K numbers by which files name the classes.
         videos: in the order of the file or folder.
+        problems: why entries were left out, where the dataset was read leniently.
 
     >>> dataset = VideoDataset(("cat",), (7,), [AnnotatedVideo(1, "clip", (4, 6), (Path("clip/0.jpg"),))])
     >>> dataset.instances(dataset.videos[0]).num_frames
@@ -101,9 +103,13 @@ class VideoDataset:
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     videos: list[AnnotatedVideo] = field(default_factory=list)
+    problems: tuple[Problem, ...] = field(default=(), compare=False)
 
     def instances(self, video: AnnotatedVideo) -> VideoInstances:
-        """The annotation of `video` as if it were a perfect result: every score is 1."""
+        """The annotation of `video` as if it were a perfect result: every score is 1.
+
+        Category ids are numbered anew where one is 0, which in results stands for objects without a name.
+        """
         return VideoInstances(
             name=video.name,
             size=video.size,
@@ -112,5 +118,14 @@ class VideoDataset:
             tracks=[
                 Track(t.id, t.label, 1.0, dict(t.rles), dict.fromkeys(t.rles, 1.0)) for t in video.tracks
             ],
-            category_ids=self.category_ids,
+            category_ids=() if UNNAMED_CATEGORY in self.category_ids else self.category_ids,
+        )
+
+    def summary(self) -> str:
+        """For example ``2 videos of 60 frames, 5 tracks with 130 masks, 40 classes``."""
+        tracks = [track for video in self.videos for track in video.tracks]
+        return (
+            f"{len(self.videos)} videos of {sum(video.num_frames for video in self.videos)} frames, "
+            f"{len(tracks)} tracks with {sum(len(track.rles) for track in tracks)} masks, "
+            f"{len(self.classes)} classes"
         )

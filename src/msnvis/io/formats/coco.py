@@ -49,8 +49,7 @@ def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> I
     number = 0
     for index, tracks in enumerate(video.by_frame()):
         rles = mask_ops.resize([track.rles[index] for track in tracks], size)
-        parts = zip(tracks, rles, mask_ops.areas(rles).tolist(), mask_ops.boxes(rles).tolist(), strict=True)
-        for track, rle, area, (x1, y1, x2, y2) in parts:
+        for track, rle in zip(tracks, rles, strict=True):
             number += 1
             yield {
                 "id": number,
@@ -59,11 +58,19 @@ def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> I
                 "track_id": track.id,
                 "category_id": video.category_id(track),
                 "score": track.frame_scores[index],
-                "segmentation": mask_ops.to_json(rle),
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": area,
+                **mask_fields(rle),
                 "iscrowd": 0,
             }
+
+
+def mask_fields(rle: mask_ops.RLE) -> dict[str, Any]:
+    """The fields of an annotation that follow from its mask."""
+    x1, y1, x2, y2 = mask_ops.boxes([rle])[0].tolist()
+    return {
+        "segmentation": mask_ops.to_json(rle),
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": int(mask_ops.areas([rle])[0]),
+    }
 
 
 def to_dict(video: VideoInstances, size: tuple[int, int] | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from msnvis import masks as mask_ops
 from msnvis.errors import OutputError
@@ -29,6 +29,31 @@ def lines(video: VideoInstances, size: tuple[int, int] | None = None) -> Iterato
                 yield f"{index} {numbers[track.id]} {category} {size[0]} {size[1]} {counts}\n"
 
 
+class Line(NamedTuple):
+    """A mask as the text has it; `size` is ``(height, width)``."""
+
+    frame: int
+    object_id: int
+    category: int
+    size: tuple[int, int]
+    counts: bytes
+
+
+def parse(line: str) -> Line:
+    """What a line holds, not checked further; raises ValueError.
+
+    >>> parse("52 1005 1 375 1242 WSV").object_id
+    1005
+    """
+    fields = line.split()
+    if len(fields) != 6:
+        raise ValueError(f"it has {len(fields)} fields, not the 6 of MOTS text")
+    frame, object_id, category, height, width = map(int, fields[:5])
+    if frame < 0:
+        raise ValueError(f"frame {frame} is before the first")
+    return Line(frame, object_id, category, (height, width), fields[5].encode("ascii"))
+
+
 def read(text: str | Path, classes: Mapping[int, str], timestamps: Any, name: str) -> VideoInstances:
     where = str(text) if isinstance(text, Path) else "the MOTS text"
     named = {category: label for category, label in classes.items() if category != UNNAMED_CATEGORY}
@@ -40,17 +65,17 @@ def read(text: str | Path, classes: Mapping[int, str], timestamps: Any, name: st
         content = text.read_text(encoding="ascii") if isinstance(text, Path) else text
     for number, line in enumerate(content.splitlines(), start=1):
         with reading.explained(f"{where}: line {number}"):
-            index, object_id, category, height, width, counts = line.split()
-            size = size or reading.frame_size(int(height), int(width))
-            rle = {"size": [int(height), int(width)], "counts": counts.encode("ascii")}
-            if int(category) not in labels:
-                raise ValueError(f"class id {category} has no name in `classes`")
+            mask = parse(line)
+            size = size or reading.frame_size(*mask.size)
+            rle = {"size": list(mask.size), "counts": mask.counts}
+            if mask.category not in labels:
+                raise ValueError(f"class id {mask.category} has no name in `classes`")
             track = tracks.setdefault(
-                int(object_id), Track(int(object_id) % MAX_INSTANCES, labels[int(category)], 1.0)
+                mask.object_id, Track(mask.object_id % MAX_INSTANCES, labels[mask.category], 1.0)
             )
-            track.rles[int(index)] = mask_ops.validate(rle, size)
-            track.frame_scores[int(index)] = 1.0
-            last = max(last, int(index))
+            track.rles[mask.frame] = mask_ops.validate(rle, size)
+            track.frame_scores[mask.frame] = 1.0
+            last = max(last, mask.frame)
     if len({track.id for track in tracks.values()}) < len(tracks):  # numbered within each class
         for object_id, track in tracks.items():
             track.id = object_id

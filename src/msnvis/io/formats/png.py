@@ -67,7 +67,7 @@ def _frames(paths: list[Path]) -> Iterator[Detections]:
     size = None
     for path in paths:
         with reading.explained(str(path)):
-            labels = _labels(path)
+            labels = read_labels(path)
             size = size or labels.shape
             if labels.shape != size:
                 raise ValueError(f"it is not of the size {size[1]}x{size[0]} of the frames before")
@@ -81,7 +81,8 @@ def _frames(paths: list[Path]) -> Iterator[Detections]:
         )
 
 
-def _labels(path: Path) -> np.ndarray:
+def read_labels(path: Path) -> np.ndarray:
+    """A label map, ``(H, W)`` unsigned; raises ValueError where it is none, OSError where it is broken."""
     try:
         with Image.open(path) as image:
             if image.width * image.height > mask_ops.MAX_PIXELS:

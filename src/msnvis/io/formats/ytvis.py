@@ -49,10 +49,7 @@ def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> I
     """One a track, made one at a time."""
     size = size or video.size
     for track in video.tracks:
-        frames = list(track.rles)
-        rles = mask_ops.resize(list(track.rles.values()), size)
-        xyxy = mask_ops.boxes(rles)
-        xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+        rles = dict(zip(track.rles, mask_ops.resize(list(track.rles.values()), size), strict=True))
         yield {
             "id": track.id,
             "video_id": VIDEO_ID,
@@ -62,13 +59,22 @@ def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> I
             "height": size[0],
             "width": size[1],
             "length": video.num_frames,
-            "segmentations": _dense(frames, map(mask_ops.to_json, rles), video.num_frames),
-            "bboxes": _dense(frames, xywh.tolist(), video.num_frames),
-            "areas": _dense(frames, mask_ops.areas(rles).tolist(), video.num_frames),
-            "scores": _dense(frames, track.frame_scores.values(), video.num_frames),
+            **mask_lists(rles, video.num_frames),
+            "scores": _dense(rles, track.frame_scores.values(), video.num_frames),
             # The shortest text that gives the same float32 again.
             "class_scores": [float(str(value)) for value in track.class_scores],
         }
+
+
+def mask_lists(rles: Mapping[int, mask_ops.RLE], num_frames: int) -> dict[str, list[Any]]:
+    """The fields that have a value for each frame, null where `rles` (frame index -> mask) has none."""
+    xyxy = mask_ops.boxes(list(rles.values()))
+    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+    return {
+        "segmentations": _dense(rles, map(mask_ops.to_json, rles.values()), num_frames),
+        "bboxes": _dense(rles, xywh.tolist(), num_frames),
+        "areas": _dense(rles, mask_ops.areas(list(rles.values())).tolist(), num_frames),
+    }
 
 
 def to_dict(video: VideoInstances, size: tuple[int, int] | None) -> dict[str, Any]:
