@@ -23,6 +23,7 @@ from msnvis.merging.directions import (
     Node,
     limit_objects,
     merge_directions,
+    number_by_appearance,
     number_objects,
 )
 from msnvis.merging.human_object import join_companions
@@ -207,8 +208,8 @@ class VideoInstanceSegmenter:
                 if need be.
 
         Yields:
-            One `Detections` a frame, with ids. `class_scores` is the evidence so far, so names may still
-            change.
+            One `Detections` a frame, with ids. They are final, so they have gaps where an object was never
+            named; `class_scores` is the evidence so far, so names may still change.
 
         >>> segmenter = VideoInstanceSegmenter()  # doctest: +SKIP
         >>> for found in segmenter.stream(webcam): print(found.ids, found.labels)  # doctest: +SKIP
@@ -342,7 +343,7 @@ class _Run:
                 tracks = join_companions(tracks, self.parts.classes)
             if not self.parts._keeps_unnamed:
                 tracks = [track for track in tracks if track.label != UNNAMED]
-            tracks = limit_objects(tracks, self.parts.tracking.max_objects)
+            tracks = number_by_appearance(limit_objects(tracks, self.parts.tracking.max_objects))
         self.reporter.merged(len(self.timestamps), len(tracks))
         return VideoInstances(
             name=self.source.name,

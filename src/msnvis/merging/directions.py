@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, product
 from typing import NamedTuple
 
@@ -185,7 +185,8 @@ class DirectionMatcher:
 
 
 def number_objects(groups: Iterable[set[Node]]) -> dict[Node, int]:
-    """An id for every group: the lowest of its forward ids, so that they are those of an online run.
+    """A number for every group: the lowest of its forward ids. They are final only after
+    `number_by_appearance`, because some objects are dropped.
 
     Groups of backward tracks alone come after all others, the latest born (earliest in the video) first.
     """
@@ -254,6 +255,16 @@ def limit_objects(tracks: list[Track], max_objects: int) -> list[Track]:
             count.update(track.rles.keys())
             kept.append(track)
     return sorted(kept, key=lambda track: track.id)
+
+
+def number_by_appearance(tracks: Iterable[Track]) -> list[Track]:
+    """The tracks with ids 1, 2, 3... in the order of their first frames, so that none is missing.
+
+    >>> number_by_appearance([Track(4, 0, 0.5, {7: {}}), Track(9, 0, 0.5, {2: {}})])[0].rles
+    {2: {}}
+    """
+    ordered = sorted(tracks, key=lambda track: (min(track.rles), track.id))
+    return [replace(track, id=number) for number, track in enumerate(ordered, start=1)]
 
 
 class _Mask(NamedTuple):
