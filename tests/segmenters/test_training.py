@@ -15,8 +15,9 @@ from msnvis.segmenters.compact import build_compact, read_classes, save_compact
 from msnvis.segmenters.training import TrainOptions, train_segmenter
 from msnvis.segmenters.training.augment import Augmentation, Sample, augment, jitter, load_sample, paste
 from msnvis.segmenters.training.evaluate import summarise
-from msnvis.segmenters.training.loop import load_matching, parameter_groups, read_history
+from msnvis.segmenters.training.loop import load_matching, parameter_groups
 from msnvis.structures import Detections
+from msnvis.training.trainer import read_history
 
 COLOURS = {"disc": (220, 40, 40), "box": (40, 60, 220)}
 
@@ -78,9 +79,9 @@ def test_an_interrupted_training_ends_with_the_same_weights(shapes, tmp_path):
     class Interrupted(KeyboardInterrupt):
         pass
 
-    from msnvis.segmenters.training import display
+    from msnvis.training import trainer
 
-    original, seen = display.TrainingDisplay.losses, []
+    original, seen = trainer.TrainingDisplay.losses, []
 
     def interrupt(self, step, *rest):
         seen.append(step)
@@ -89,7 +90,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(shapes, tmp_path):
         original(self, step, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(display.TrainingDisplay, "losses", interrupt)
+        patch.setattr(trainer.TrainingDisplay, "losses", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_segmenter(options(shapes, tmp_path / "parts"))
     train_segmenter(options(shapes, tmp_path / "parts"))

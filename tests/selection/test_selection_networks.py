@@ -45,7 +45,7 @@ def test_sizes_are_those_of_table_1(network, parameters, macs):
 
 def test_msn_judges_36_patches():
     with torch.device("meta"):
-        assert MaskSelectionNetwork().patches(torch.zeros(3, 8, 256, 256)).shape == (3, 6, 6)
+        assert MaskSelectionNetwork()(torch.zeros(3, 8, 256, 256), patches=True).shape == (3, 6, 6)
 
 
 def test_aggregation_by_hand():

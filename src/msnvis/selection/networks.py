@@ -28,7 +28,7 @@ class MaskSelectionNetwork(nn.Module):
     Args:
         aggregation: how patches are combined, see `AGGREGATIONS`.
 
-    >>> MaskSelectionNetwork().patches(torch.zeros(2, 8, 256, 256)).shape
+    >>> MaskSelectionNetwork()(torch.zeros(2, 8, 256, 256), patches=True).shape
     torch.Size([2, 6, 6])
     """
 
@@ -49,13 +49,10 @@ class MaskSelectionNetwork(nn.Module):
             ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
-    def patches(self, pairs: Tensor) -> Tensor:
-        """Logits of the patches: ``(N, 6, 6)`` for pairs of 256x256."""
-        return self.layers(pairs).squeeze(1)
-
-    def forward(self, pairs: Tensor) -> Tensor:
-        """``(N,)`` logits."""
-        return aggregate(self.patches(pairs).flatten(1), self.aggregation)
+    def forward(self, pairs: Tensor, patches: bool = False) -> Tensor:
+        """``(N,)`` logits, or those of the patches: ``(N, 6, 6)`` for pairs of 256x256."""
+        logits = self.layers(pairs).squeeze(1)
+        return logits if patches else aggregate(logits.flatten(1), self.aggregation)
 
 
 class SelectorNetwork(nn.Module):
@@ -77,8 +74,8 @@ class SelectorNetwork(nn.Module):
         self.features.fc = nn.Identity()
         self.compare = nn.Sequential(nn.Linear(1024, 512), nn.ReLU(), nn.Dropout(0.2), nn.Linear(512, 2))
 
-    def forward(self, pairs: Tensor) -> Tensor:
-        """``(N,)`` logits: how much more the first of the two scores says."""
+    def forward(self, pairs: Tensor, patches: bool = False) -> Tensor:
+        """``(N,)`` logits: how much more the first of the two scores says; there are no patches."""
         features = self.features(pairs.reshape(-1, 4, *pairs.shape[-2:])).reshape(len(pairs), -1)
         first, second = self.compare(features).unbind(dim=1)
         return first - second

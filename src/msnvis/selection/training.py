@@ -1,0 +1,227 @@
+"""`msnvis train selector`: trains `msn` or `selector-net` on pairs that `msnvis pairs` made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from msnvis.errors import InputError, OptionError
+from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
+from msnvis.selection.learned import CROPS, NETWORKS, save_selector
+from msnvis.selection.measures import accuracy, accuracy_by_margin, calibration_error
+from msnvis.selection.pair_store import PairStore
+from msnvis.training.trainer import Trainer, TrainerOptions
+from msnvis.weights.state import load_into
+
+LOSSES = ("patch", "pair")
+#: Pairs that differ by less are a matter of taste; the accuracy that counts is that of the others.
+CLEAR_MARGIN = 0.02
+VALIDATION_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectorTrainOptions(TrainerOptions):
+    """Options of a training; the defaults are the paper's (4.1) where it gives them.
+
+    Attributes, beside those of `TrainerOptions`:
+        pairs: folder made by `msnvis pairs`.
+        validation: folder of other pairs to validate on; without it, `hold_out` of the videos of `pairs`.
+        network: ``msn`` or ``selector-net``.
+        start_from: weights of the same network to go on from.
+        crops: how pairs are cut out; None is what the network is known by.
+        epochs, batch_size, learning_rate, decay_every: 40, 512, 0.01, 10 for 80k pairs; the learning rate falls
+            to a tenth each `decay_every` epochs.
+        loss: ``patch`` asks every patch for the right answer, ``pair`` only their mean.
+        min_margin: pairs whose IoUs with the truth differ by less teach little and are left out.
+        min_overlap: pairs whose masks overlap less are never associated by the tracker, and are left out.
+        flip, colour: probability of mirroring, strength of brightness and contrast changes.
+        hold_out: share of the videos kept for validation.
+    """
+
+    pairs: Path
+    validation: Path | None = None
+    network: str = "msn"
+    start_from: Path | None = None
+    crops: CropOptions | None = None
+    epochs: float = 40
+    batch_size: int = 512
+    learning_rate: float = 0.01
+    decay_every: float = 10
+    loss: str = "patch"
+    min_margin: float = 0.0
+    min_overlap: float = 0.1
+    flip: float = 0.5
+    colour: float = 0.2
+    hold_out: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network not in NETWORKS:
+            raise OptionError(f"network is '{self.network}' but must be one of {', '.join(NETWORKS)}")
+        if self.loss not in LOSSES:
+            raise OptionError(f"loss is '{self.loss}' but must be one of {', '.join(LOSSES)}")
+        if not 0 < self.hold_out < 1:
+            raise OptionError(f"hold_out is {self.hold_out} but is a share between 0 and 1")
+        if self.epochs <= 0 or self.decay_every <= 0:
+            raise OptionError("epochs and decay_every must be positive")
+
+    @property
+    def crop_options(self) -> CropOptions:
+        return self.crops or CROPS[self.network]
+
+
+def train_selector(options: SelectorTrainOptions) -> dict[str, float]:
+    """Train, or go on with what `options.output` holds.
+
+    Returns:
+        The last validation's figures: ``accuracy``, ``clear_accuracy`` (of pairs whose IoUs differ by more than
+        0.02), ``accuracy_<margin>`` for each bin of the difference, ``calibration_error``.
+
+    Raises:
+        InputError: there are no pairs, or too few videos to hold some out.
+        MissingExtraError: ``pip install msnvis[train]`` is needed.
+        WeightsError: the checkpoint is of another network.
+    """
+    return SelectorTrainer(options).run()
+
+
+class PairImages(Dataset):
+    """Augmented pairs, asked for by ``(index, sample number)`` as `BalancedSampler` gives them.
+
+    Everything random about an item comes from the seed and the sample number, so a resumed training repeats it.
+
+    Returns of an item: ``(8, S, S)`` uint8, and 1.0 where the first mask is the better one.
+    """
+
+    def __init__(
+        self, store: PairStore, chosen: np.ndarray, options: SelectorTrainOptions, training: bool
+    ) -> None:
+        self.store, self.chosen, self.options, self.training = store, chosen, options, training
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        index, number = item
+        pair = self.store[int(self.chosen[index])]
+        crop = crop_pairs(pair.image, [pair.first], [pair.second], self.options.crop_options)[0]
+        first_better = bool(pair.ious[0] > pair.ious[1])
+        if self.training:
+            rng = np.random.default_rng([self.options.seed, number])
+            crop, exchanged = self._augment(crop, rng)
+            first_better ^= exchanged
+        return torch.from_numpy(np.ascontiguousarray(crop)), torch.tensor(float(first_better))
+
+    def _augment(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+        """Mirror, change colours, and exchange the masks half of the time (paper 4.1)."""
+        exchanged = bool(rng.random() < 0.5)
+        if exchanged:
+            crop = np.concatenate([crop[4:], crop[:4]])
+        if rng.random() < self.options.flip:
+            crop = crop[:, :, ::-1]
+        crop = crop.copy()
+        gain = rng.uniform(1 - self.options.colour, 1 + self.options.colour)
+        shift = rng.uniform(-1, 1) * self.options.colour * 80
+        for rgb in (slice(0, 3), slice(4, 7)):
+            crop[rgb] = cv2.convertScaleAbs(crop[rgb].reshape(3, -1), alpha=gain, beta=shift).reshape(
+                crop[rgb].shape
+            )
+        return crop, exchanged
+
+
+class SelectorTrainer(Trainer):
+    """Trains `msn` or `selector-net`."""
+
+    best_metric = "clear_accuracy"
+
+    def __init__(self, options: SelectorTrainOptions) -> None:
+        train, self.validation = split_pairs(options)
+        self.steps_per_epoch = max(1, round(len(train) / options.batch_size))
+        torch.manual_seed(options.seed)
+        network = NETWORKS[options.network]().to(memory_format=torch.channels_last)
+        if options.start_from:
+            load_into(network, options.start_from)
+        parameters = list(network.parameters())
+        super().__init__(
+            options,
+            network,
+            [{"params": parameters}],
+            train,
+            np.ones(len(train)),
+            max(1, round(options.epochs * self.steps_per_epoch)),
+            {"network": options.network},
+        )
+
+    def losses(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        pairs, labels = batch
+        x = normalise_pairs(pairs).contiguous(memory_format=torch.channels_last)
+        logits = self.network(x, patches=self.options.loss == "patch").float()
+        wanted = labels.reshape(-1, *[1] * (logits.ndim - 1)).expand_as(logits)
+        return {"loss_selection": F.binary_cross_entropy_with_logits(logits, wanted)}
+
+    def learning_rate(self) -> float:
+        """A tenth each `decay_every` epochs, after the warm-up."""
+        drops = int(self.step / self.steps_per_epoch / self.options.decay_every)
+        return self.options.learning_rate * self.warmed_up() * 0.1**drops
+
+    def validate(self) -> dict[str, float]:
+        chances = self._chances()
+        ious = self.validation.store.ious[self.validation.chosen]
+        bins = accuracy_by_margin(chances, ious)
+        return {
+            "accuracy": accuracy(chances, ious),
+            "clear_accuracy": accuracy(chances, ious, CLEAR_MARGIN),
+            "calibration_error": calibration_error(chances, ious),
+        } | {f"accuracy_{name}": share for name, (share, count) in bins.items() if count}
+
+    def save_weights(self, path: Path) -> None:
+        save_selector(self.average.module, self.options.network, self.options.crop_options, path)
+
+    @torch.inference_mode()
+    def _chances(self) -> np.ndarray:
+        """What the running average says of the validation pairs: ``(N,)`` float32."""
+        network = self.average.module.eval()
+        loader = DataLoader(
+            self.validation, VALIDATION_BATCH, sampler=[(i, 0) for i in range(len(self.validation))]
+        )
+        chances = [
+            network(normalise_pairs(pairs.to(self.accelerator.device))).sigmoid().float().cpu().numpy()
+            for pairs, _ in loader
+        ]
+        network.train()
+        return np.concatenate(chances)
+
+
+def split_pairs(options: SelectorTrainOptions) -> tuple[PairImages, PairImages]:
+    """Pairs to train and to validate on, never of the same video."""
+    store = PairStore(options.pairs)
+    if options.validation:
+        others = PairStore(options.validation)
+        held_out = _usable(others, options)
+        chosen = _usable(store, options)
+    else:
+        others, videos = store, len(store.videos)
+        kept = np.random.default_rng(options.seed).permutation(videos)[
+            : max(1, round(videos * options.hold_out))
+        ]
+        is_held_out, usable = np.isin(store.video, kept), _usable(store, options)
+        chosen, held_out = usable[~is_held_out[usable]], usable[is_held_out[usable]]
+    if not len(chosen) or not len(held_out):
+        raise InputError(
+            f"{options.pairs}: {len(chosen)} pairs are left to train and {len(held_out)} to validate on; "
+            "make pairs of more videos by `msnvis pairs`"
+        )
+    return PairImages(store, chosen, options, True), PairImages(others, held_out, options, False)
+
+
+def _usable(store: PairStore, options: SelectorTrainOptions) -> np.ndarray:
+    """Indices of pairs that have a better mask and that the tracker could have to decide on."""
+    margin = np.abs(store.ious[:, 0] - store.ious[:, 1])
+    return np.flatnonzero((margin > options.min_margin) & (store.overlaps > options.min_overlap))

@@ -1,0 +1,150 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from msnvis import masks as mask_ops
+from msnvis.datasets.video import AnnotatedVideo
+from msnvis.errors import InputError, OptionError, WeightsError
+from msnvis.selection.crops import CropOptions
+from msnvis.selection.learned import load_selector
+from msnvis.selection.pair_store import PairStore, write_shard
+from msnvis.selection.pairs import FramePairs
+from msnvis.selection.training import PairImages, SelectorTrainOptions, split_pairs, train_selector
+from msnvis.structures import Detections
+from msnvis.training import trainer
+
+SIZE = (64, 80)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Bright boxes on noise: one mask of a pair fits, the other is shifted; which is the first is random."""
+    rng = np.random.default_rng(0)
+    videos = []
+    for number in range(8):
+        files, frames = [], []
+        for frame in range(4):
+            image = rng.integers(0, 90, (*SIZE, 3), np.uint8)
+            x, y = rng.integers(4, 30, 2)
+            image[y : y + 24, x : x + 30] = 220
+            files.append(tmp_path / f"{number}-{frame}.png")
+            cv2.imwrite(str(files[-1]), image)
+            good, bad = np.zeros((2, *SIZE), bool)
+            good[y : y + 24, x : x + 30] = True
+            bad[y : y + 24, x + 12 : x + 42] = True
+            first_better = bool(rng.random() < 0.5)
+            first, second = mask_ops.encode(np.array([good, bad] if first_better else [bad, good]))
+            ious = np.array([[1, 0.43] if first_better else [0.43, 1]], np.float32)
+            frames.append(
+                FramePairs(
+                    frame, np.array([1]), [first], [second], ious, np.array([0.43], np.float32), ious * 0
+                )
+            )
+        videos.append((AnnotatedVideo(number, f"v{number}", SIZE, tuple(files)), frames))
+    write_shard(tmp_path / "pairs" / "pairs-0.safetensors", videos)
+    return tmp_path / "pairs"
+
+
+def options(pairs, output, **changes):
+    base = SelectorTrainOptions(
+        pairs=pairs,
+        output=output,
+        crops=CropOptions(side=128, context=0.4),
+        epochs=1,
+        batch_size=6,
+        learning_rate=1e-3,
+        hold_out=0.25,
+        workers=0,
+        log_every=1,
+        validate_every=100,
+        checkpoint_every=100,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def test_videos_are_either_trained_or_validated_on(pairs, tmp_path):
+    train, validation = split_pairs(options(pairs, tmp_path))
+    store = train.store
+    videos = [set(store.video[part.chosen].tolist()) for part in (train, validation)]
+    assert not videos[0] & videos[1] and len(videos[1]) == 2
+    assert len(train) + len(validation) == len(store) == 32
+
+
+def test_exchanging_the_masks_exchanges_the_label(pairs, tmp_path):
+    store = PairStore(pairs)
+    images = PairImages(store, np.arange(len(store)), options(pairs, tmp_path, flip=0, colour=0), True)
+    plain = PairImages(store, np.arange(len(store)), options(pairs, tmp_path), False)
+    seen = set()
+    for number in range(8):
+        (crop, label), (before, label_before) = images[0, number], plain[0, 0]
+        exchanged = bool(label != label_before)
+        seen.add(exchanged)
+        assert torch.equal(crop, torch.cat([before[4:], before[:4]]) if exchanged else before)
+    assert seen == {True, False}
+    assert torch.equal(images[3, 5][0], images[3, 5][0])
+
+
+def test_a_training_learns_and_its_weights_select(pairs, tmp_path):
+    metrics = train_selector(options(pairs, tmp_path / "out", epochs=6, ema=0.5))
+    assert metrics["clear_accuracy"] == metrics["accuracy_0.2-1"] >= 0.9
+    selector = load_selector("msn", tmp_path / "out" / "final.safetensors", device="cpu")
+    store = PairStore(pairs)
+    right = 0
+    for index in range(8):
+        pair = store[index]
+        first, second = (
+            Detections(SIZE, [rle], np.zeros(1, np.float32), np.zeros((1, 0)))
+            for rle in (pair.first, pair.second)
+        )
+        right += (selector.prefer(pair.image, first, second)[0] > 0.5) == (pair.ious[0] > pair.ious[1])
+    assert right >= 7
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(pairs, tmp_path, monkeypatch):
+    train_selector(options(pairs, tmp_path / "whole"))
+    original = trainer.TrainingDisplay.losses
+
+    def interrupt(self, step, *rest):
+        if step == 2:
+            raise KeyboardInterrupt
+        original(self, step, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.TrainingDisplay, "losses", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_selector(options(pairs, tmp_path / "parts"))
+    train_selector(options(pairs, tmp_path / "parts"))
+    whole, parts = (load_file(tmp_path / name / "final.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    with pytest.raises(WeightsError, match="other network"):
+        train_selector(options(pairs, tmp_path / "parts", network="selector-net"))
+
+
+def test_the_learning_rate_falls_to_a_tenth(pairs, tmp_path):
+    from msnvis.selection.training import SelectorTrainer
+
+    training = SelectorTrainer(options(pairs, tmp_path, epochs=30, decay_every=10, learning_rate=0.01))
+    assert training.steps_per_epoch == 4
+    rates = []
+    for epoch in (0, 9.75, 10, 29.75):
+        training.step = int(epoch * 4)
+        rates.append(training.learning_rate())
+    np.testing.assert_allclose(rates, [0.01, 0.01, 0.001, 0.0001])
+
+
+def test_senseless_options_are_refused(pairs, tmp_path):
+    for change in (
+        {"network": "mns"},
+        {"loss": "hinge"},
+        {"hold_out": 1.0},
+        {"epochs": 0},
+        {"batch_size": 0},
+    ):
+        with pytest.raises(OptionError):
+            options(pairs, tmp_path, **change)
+    with pytest.raises(InputError, match="0 pairs are left"):
+        train_selector(options(pairs, tmp_path, min_margin=0.9))
