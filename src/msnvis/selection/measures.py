@@ -39,7 +39,7 @@ def accuracy_by_margin(chances: np.ndarray, ious: np.ndarray) -> dict[str, tuple
 
 
 def reliability(chances: np.ndarray, ious: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a calibration plot shows, by bin: mean probability, share whose first mask is better, and count."""
+    """What a calibration plot shows, by bin: mean probability, share whose first is better, and count."""
     margin = ious[:, 0] - ious[:, 1]
     chances, first_better = chances[margin != 0], margin[margin != 0] > 0
     place = np.minimum((chances * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)

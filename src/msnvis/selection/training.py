@@ -36,8 +36,8 @@ class SelectorTrainOptions(TrainerOptions):
         network: ``msn`` or ``selector-net``.
         start_from: weights of the same network to go on from.
         crops: how pairs are cut out; None is what the network is known by.
-        epochs, batch_size, learning_rate, decay_every: 40, 512, 0.01, 10 for 80k pairs; the learning rate falls
-            to a tenth each `decay_every` epochs.
+        epochs, batch_size, learning_rate, decay_every: 40, 512, 0.01, 10 for 80k pairs; the learning rate
+            falls to a tenth each `decay_every` epochs.
         loss: ``patch`` asks every patch for the right answer, ``pair`` only their mean.
         min_margin: pairs whose IoUs with the truth differ by less teach little and are left out.
         min_overlap: pairs whose masks overlap less are never associated by the tracker, and are left out.
@@ -81,8 +81,8 @@ def train_selector(options: SelectorTrainOptions) -> dict[str, float]:
     """Train, or go on with what `options.output` holds.
 
     Returns:
-        The last validation's figures: ``accuracy``, ``clear_accuracy`` (of pairs whose IoUs differ by more than
-        0.02), ``accuracy_<margin>`` for each bin of the difference, ``calibration_error``.
+        The last validation's figures: ``accuracy``, ``clear_accuracy`` (of pairs whose IoUs differ by more
+        than 0.02), ``accuracy_<margin>`` for each bin of the difference, ``calibration_error``.
 
     Raises:
         InputError: there are no pairs, or too few videos to hold some out.
@@ -95,7 +95,8 @@ def train_selector(options: SelectorTrainOptions) -> dict[str, float]:
 class PairImages(Dataset):
     """Augmented pairs, asked for by ``(index, sample number)`` as `BalancedSampler` gives them.
 
-    Everything random about an item comes from the seed and the sample number, so a resumed training repeats it.
+    Everything random about an item comes from the seed and the sample number, so a resumed training repeats
+    it.
 
     Returns of an item: ``(8, S, S)`` uint8, and 1.0 where the first mask is the better one.
     """
