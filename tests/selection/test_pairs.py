@@ -1,12 +1,16 @@
+import dataclasses
+import json
+
 import cv2
 import numpy as np
 import pytest
 
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo
-from msnvis.errors import InputError
+from msnvis.errors import InputError, OptionError
 from msnvis.propagators import Propagator
-from msnvis.segmenters import Segmenter
+from msnvis.segmenters import Segmenter, segmenters
+from msnvis.selection.make_pairs import PairOptions, make_pairs, missing_shards
 from msnvis.selection.pair_store import PairStore, write_shard
 from msnvis.selection.pairs import video_pairs
 from msnvis.structures import Detections
@@ -151,3 +155,67 @@ def test_a_broken_shard_is_named(tmp_path):
         PairStore(tmp_path)
     with pytest.raises(InputError, match="msnvis pairs"):
         PairStore(tmp_path / "missing")
+
+
+@pytest.fixture
+def dataset(make_video):
+    video = make_video({1: [box(10), box(12), box(14)]})
+    return [dataclasses.replace(video, id=i, name=f"clip{i}") for i in range(5)]
+
+
+OPTIONS = PairOptions(segmenter="squares-of-pairs", directions=("forward",), videos_per_shard=2)
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    """A segmenter by name that finds the box of `dataset`, two pixels late."""
+
+    class Late(Scripted):
+        def reset(self, frame=0):
+            self.frames, self.calls = [[box(10)], [box(10)], [box(12)]], 0
+
+    segmenters.register("squares-of-pairs", summary="for tests")(lambda: Late([]))
+    yield
+    segmenters._entries.pop("squares-of-pairs")
+
+
+def test_shards_are_made_and_what_is_missing_is_made_again(dataset, tmp_path):
+    folder = tmp_path / "out"
+    shards = missing_shards(dataset, folder, OPTIONS)
+    assert [len(videos) for videos in shards.values()] == [2, 2, 1]
+    assert sum(make_pairs(shards, OPTIONS)) == len(PairStore(folder)) == 10
+    assert PairStore(folder).videos == [v.name for v in dataset]
+    first = sorted(folder.glob("*.safetensors"))[0]
+    before = first.read_bytes()
+    first.unlink()
+    again = missing_shards(dataset, folder, OPTIONS)
+    assert list(again) == [first] and list(make_pairs(again, OPTIONS)) == [4]
+    assert first.read_bytes() == before
+
+
+def test_pairs_made_in_another_way_are_not_mixed(dataset, tmp_path):
+    missing_shards(dataset, tmp_path / "out", OPTIONS)
+    with pytest.raises(OptionError, match="other directions, videos, digest"):
+        missing_shards(dataset[:1], tmp_path / "out", dataclasses.replace(OPTIONS, directions=("backward",)))
+    with pytest.raises(InputError, match="no videos"):
+        missing_shards([], tmp_path / "none", OPTIONS)
+
+
+def test_processes_make_the_same_pairs(dataset, tmp_path):
+    detections = [
+        {"image_id": frame, "category_id": 1, "score": 0.9, "segmentation": mask_ops.to_json(rle)}
+        for frame, rle in enumerate(mask_ops.encode(np.array([box(10), box(10), box(12)])))
+    ]
+    (tmp_path / "detections.json").write_text(json.dumps(detections))
+    options = PairOptions(
+        segmenter="precomputed",
+        segmenter_options={"path": str(tmp_path / "detections.json")},
+        directions=("forward",),
+        videos_per_shard=3,
+    )
+    for workers in (0, 1):
+        list(make_pairs(missing_shards(dataset, tmp_path / str(workers), options), options, workers))
+    files = [sorted((tmp_path / str(workers)).glob("*.safetensors")) for workers in (0, 1)]
+    assert len(PairStore(tmp_path / "1")) == 10
+    assert [p.name for p in files[1]] == ["pairs-00000.safetensors", "pairs-00001.safetensors"]
+    assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]

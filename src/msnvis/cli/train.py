@@ -79,3 +79,62 @@ def segmenter(
             **sides,
         )
     )
+
+
+@app.command("selector")
+def selector(
+    pairs: Annotated[Path, typer.Option(metavar="DIR", help="Made by `msnvis pairs`.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Weights, checkpoint, history, TensorBoard.")
+    ],
+    validation: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Other pairs to validate on, made by `msnvis pairs`.")
+    ] = None,
+    network: Annotated[str, typer.Option(metavar="msn|selector-net")] = "msn",
+    epochs: Annotated[float, typer.Option(help="Passes over the pairs.")] = 40,
+    batch_size: Annotated[int, typer.Option(help="Pairs a step and process.")] = 512,
+    learning_rate: Annotated[float, typer.Option()] = 0.01,
+    decay_every: Annotated[float, typer.Option(help="Epochs until the learning rate falls to a tenth.")] = 10,
+    warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises.")] = 0,
+    side: Annotated[int | None, typer.Option(metavar="PIXELS", help="Of the crops.")] = None,
+    context: Annotated[float, typer.Option(help="How much wider than the masks the crops are.")] = 0.0,
+    loss: Annotated[str, typer.Option(metavar="patch|pair")] = "patch",
+    min_margin: Annotated[float, typer.Option(help="Leave out pairs whose IoUs differ by less.")] = 0.0,
+    hold_out: Annotated[float, typer.Option(help="Share of the videos validated on.")] = 0.1,
+    validate_every: Annotated[int, typer.Option(metavar="STEPS")] = 500,
+    checkpoint_every: Annotated[int, typer.Option(metavar="STEPS")] = 250,
+    precision: Annotated[str, typer.Option(metavar="no|bf16|fp16", help="Mixed precision.")] = "no",
+    workers: Annotated[int, typer.Option(help="Processes that load pairs.")] = 1,
+    start_from: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights of the same network to go on from.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+) -> None:
+    """Train a selector on pairs of masks; the defaults are the paper's, for 80,000 pairs."""
+    from dataclasses import replace
+
+    from msnvis.selection.learned import CROPS
+    from msnvis.selection.training import SelectorTrainOptions, train_selector
+
+    options = SelectorTrainOptions(
+        pairs=pairs,
+        output=output,
+        validation=validation,
+        network=network,
+        start_from=start_from,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        decay_every=decay_every,
+        warmup=warmup,
+        loss=loss,
+        min_margin=min_margin,
+        hold_out=hold_out,
+        validate_every=validate_every,
+        checkpoint_every=checkpoint_every,
+        precision=precision,
+        workers=workers,
+        seed=seed,
+    )
+    crops = replace(CROPS[network], side=side or CROPS[network].side, context=context)
+    train_selector(replace(options, crops=crops))

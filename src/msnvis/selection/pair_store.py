@@ -23,7 +23,9 @@ from msnvis.masks import RLE
 from msnvis.selection.pairs import FramePairs
 
 SHARDS = "pairs-*.safetensors"
-VERSION = "1"
+VERSION = 1
+#: Under this name a shard says which videos it has.
+ABOUT = "msnvis-pairs"
 #: Quality of the frames; selection is about edges, which must not be those of compression.
 JPEG_QUALITY = 95
 
@@ -57,7 +59,9 @@ def write_shard(path: Path, videos: Iterable[tuple[AnnotatedVideo, Iterable[Fram
         for pairs in frames:
             shard.add(number, video, pairs)
     with replacing(path) as temporary:
-        save_file(shard.arrays(), temporary, metadata={"version": VERSION, "videos": json.dumps(shard.names)})
+        # One entry only: safetensors writes several in any order, and equal pairs shall be equal files.
+        about = json.dumps({"version": VERSION, "videos": shard.names})
+        save_file(shard.arrays(), temporary, metadata={ABOUT: about})
     return len(shard.rows)
 
 
@@ -153,10 +157,10 @@ class PairStore:
 def _read_tables(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     try:
         file = _open(path)
-        metadata = file.metadata() or {}
-        if metadata.get("version") != VERSION:
+        about = json.loads((file.metadata() or {})[ABOUT])
+        if about["version"] != VERSION:
             raise InputError(f"{path} was not made by this version of `msnvis pairs`; make the pairs again")
-        return file.get_tensor("rows"), file.get_tensor("figures"), json.loads(metadata["videos"])
+        return file.get_tensor("rows"), file.get_tensor("figures"), about["videos"]
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is damaged or incomplete; make the pairs again") from error
 

@@ -1,0 +1,22 @@
+"""`msnvis export`: networks for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    network: Annotated[str, typer.Argument(metavar="msn|selector-net")],
+    weights: Annotated[Path, typer.Option(metavar="FILE", help="Made by `msnvis train selector`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx")],
+) -> None:
+    """Write a selection network as ONNX, for any number of pairs; `--selector` takes the file, too."""
+    from msnvis.selection.learned import load_selector
+    from msnvis.selection.onnx import export_onnx
+
+    selector = load_selector(network, weights, device="cpu")
+    export_onnx(selector.network, network, selector.crops, output)
+    typer.echo(f"{output}: {network}, pairs of {selector.crops.side}x{selector.crops.side}")

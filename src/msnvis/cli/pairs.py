@@ -1,0 +1,46 @@
+"""`msnvis pairs`: training pairs for a selector from annotated video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from msnvis.cli.progress import counted
+
+
+def pairs(
+    dataset: Annotated[Path, typer.Argument(help="Annotated video: file or folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the shards.")],
+    format: Annotated[
+        str,
+        typer.Option("--from", metavar="FORMAT", help="Of the data set; `msnvis convert --help` has more."),
+    ] = "ytvis",
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The frames, where they are not in the usual place.")
+    ] = None,
+    segmenter: Annotated[str, typer.Option(help="Whose masks are compared with...")] = "compact",
+    propagator: Annotated[str, typer.Option(help="...the masks that this one propagates.")] = "flow",
+    direction: Annotated[str, typer.Option(metavar="forward|backward|both")] = "both",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 works in one, with all threads.")] = 2,
+) -> None:
+    """Make training pairs for `msnvis train selector`: two masks of an object, and which one is better.
+
+    Started again, it makes what is missing.
+    """
+    from msnvis.datasets.formats import read_dataset
+    from msnvis.selection.make_pairs import DIRECTIONS, PairOptions, make_pairs, missing_shards
+    from msnvis.selection.pair_store import PairStore
+
+    options = PairOptions(
+        segmenter=segmenter,
+        propagator=propagator,
+        directions=DIRECTIONS if direction == "both" else (direction,),
+    )
+    videos = read_dataset(dataset, format, images=images, need_frames=True).videos
+    shards = missing_shards(videos, output, options)
+    for _ in counted(make_pairs(shards, options, workers), "pairs", len(shards), "shards"):
+        pass
+    store = PairStore(output)
+    typer.echo(f"{output}: {len(store)} pairs of {len(store.videos)} videos")

@@ -1,0 +1,150 @@
+"""`msnvis pairs`: pairs of a whole dataset, by several processes, resumable shard by shard."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from msnvis.datasets.video import AnnotatedVideo
+from msnvis.errors import InputError, OptionError
+from msnvis.io.atomic import replacing
+from msnvis.propagators import create_propagator
+from msnvis.segmenters import create_segmenter
+from msnvis.selection.pair_store import write_shard
+from msnvis.selection.pairs import video_pairs
+
+RECIPE = "recipe.json"
+DIRECTIONS = ("forward", "backward")
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """How pairs are made.
+
+    Attributes:
+        segmenter, propagator: names of the parts whose masks are compared.
+        segmenter_options, propagator_options: keyword arguments of their factories.
+        directions: in which videos are gone through.
+        videos_per_shard: what is lost by an interruption is at most one shard a process.
+    """
+
+    segmenter: str = "compact"
+    propagator: str = "flow"
+    segmenter_options: Mapping[str, Any] = field(default_factory=dict)
+    propagator_options: Mapping[str, Any] = field(default_factory=dict)
+    directions: Sequence[str] = DIRECTIONS
+    videos_per_shard: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.directions or not set(self.directions) <= set(DIRECTIONS):
+            raise OptionError(f"directions are some of {', '.join(DIRECTIONS)}")
+        if self.videos_per_shard < 1:
+            raise OptionError("videos_per_shard must be at least 1")
+
+
+def missing_shards(
+    videos: Sequence[AnnotatedVideo], folder: Path, options: PairOptions = PairOptions()
+) -> dict[Path, Sequence[AnnotatedVideo]]:
+    """The shards that `folder` lacks, and of which videos each is to be made.
+
+    Raises:
+        InputError: there are no videos.
+        OptionError: the folder holds pairs that were made in another way.
+        OutputError: the folder cannot be written.
+    """
+    if not videos:
+        raise InputError("there are no videos to make pairs of")
+    _check_recipe(folder, videos, options)
+    size = options.videos_per_shard
+    shards = {
+        folder / f"pairs-{number:05d}.safetensors": videos[start : start + size]
+        for number, start in enumerate(range(0, len(videos), size))
+    }
+    return {path: part for path, part in shards.items() if not path.exists()}
+
+
+def make_pairs(
+    shards: Mapping[Path, Sequence[AnnotatedVideo]], options: PairOptions = PairOptions(), workers: int = 0
+) -> Iterator[int]:
+    """Write shards, and yield how many pairs each one got as soon as it is there.
+
+    Args:
+        shards: see `missing_shards`.
+        options: how.
+        workers: processes, each with its own parts; 0 works in this process.
+
+    Raises:
+        InputError: a frame cannot be read.
+        OutputError: a shard cannot be written.
+    """
+    if workers == 0:
+        maker = _Maker(options)
+        yield from (maker.write(path, videos) for path, videos in shards.items())
+        return
+    # Processes are spawned, not forked: PyTorch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin_worker, (options,)) as pool:
+        futures = [pool.submit(_write_in_worker, path, videos) for path, videos in shards.items()]
+        try:
+            yield from (future.result() for future in as_completed(futures))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Maker:
+    def __init__(self, options: PairOptions) -> None:
+        self.options = options
+        self.segmenter = create_segmenter(options.segmenter, **options.segmenter_options)
+        self.propagator = create_propagator(options.propagator, **options.propagator_options)
+
+    def write(self, path: Path, videos: Sequence[AnnotatedVideo]) -> int:
+        made = (
+            (video, video_pairs(video, self.segmenter, self.propagator, self.options.directions))
+            for video in videos
+        )
+        return write_shard(path, made)
+
+
+_maker: _Maker
+
+
+def _begin_worker(options: PairOptions) -> None:
+    global _maker
+    # There is a process for each core already.
+    torch.set_num_threads(1)
+    _maker = _Maker(options)
+
+
+def _write_in_worker(path: Path, videos: Sequence[AnnotatedVideo]) -> int:
+    return _maker.write(path, videos)
+
+
+def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairOptions) -> None:
+    """Write down how the pairs are made, or compare with what is written there."""
+    names = json.dumps([[video.name, video.num_frames, len(video.tracks)] for video in videos])
+    recipe = {
+        **asdict(options),
+        "directions": list(options.directions),
+        "videos": len(videos),
+        "digest": hashlib.sha256(names.encode()).hexdigest()[:16],
+    }
+    path = folder / RECIPE
+    if not path.exists():
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(recipe, indent=1))
+        return
+    before = json.loads(path.read_text())
+    changed = [name for name, value in recipe.items() if before.get(name) != value]
+    if changed:
+        raise OptionError(
+            f"{folder} holds pairs that were made with other {', '.join(changed)}; choose another folder or "
+            "remove it"
+        )
