@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from msnvis import masks as mask_ops
 from msnvis.errors import OptionError, UnknownPartError
 from msnvis.io.readers import Frame, FrameSource, source_from_frames
 from msnvis.pipeline import ProgressEvent, VideoInstanceSegmenter
-from msnvis.segmenters.base import Segmenter
+from msnvis.propagators import propagators
+from msnvis.segmenters import Segmenter, classifiers, segmenters
 from msnvis.segmenters.classifier import Classifier
+from msnvis.selection import selectors
 from msnvis.structures import Detections, Track, VideoInstances
 
 HEIGHT, WIDTH = 72, 128
@@ -390,6 +393,27 @@ def test_frames_that_only_one_direction_can_read():
 def test_senseless_options_are_refused_in_a_sentence(options, text):
     with pytest.raises(OptionError, match=text):
         pipeline(**options)
+
+
+def test_the_device_reaches_every_part_that_takes_one(monkeypatch):
+    given = {}
+    for registry in (segmenters, propagators, selectors, classifiers):
+
+        def with_device(device="auto", labels="", kind=registry.kind):
+            given[kind] = device
+            return SimpleNamespace(classes=("person",))
+
+        def without_device(labels="", kind=registry.kind):
+            given[kind] = "not asked for"
+            return SimpleNamespace(classes=("person",))
+
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        registry.register("with", summary="for this test")(with_device)
+        registry.register("without", summary="for this test")(without_device)
+    VideoInstanceSegmenter("with", "with", "with", "with", device="cuda:7")
+    assert given == dict.fromkeys(["segmenter", "propagator", "selector", "classifier"], "cuda:7")
+    VideoInstanceSegmenter("without", "without", "without", "without", device="cuda:7")
+    assert set(given.values()) == {"not asked for"}
 
 
 def test_unknown_parts_are_refused():

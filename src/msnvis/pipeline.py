@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -28,11 +28,10 @@ from msnvis.merging.directions import (
 )
 from msnvis.merging.human_object import join_companions
 from msnvis.merging.store import DetectionStore
-from msnvis.propagators import Propagator, create_propagator
-from msnvis.registry import did_you_mean
-from msnvis.segmenters import Segmenter, create_segmenter
-from msnvis.segmenters.classifier import Classifier, create_classifier
-from msnvis.selection import Selector, create_selector
+from msnvis.propagators import Propagator, propagators
+from msnvis.registry import Registry, did_you_mean
+from msnvis.segmenters import Classifier, Segmenter, classifiers, segmenters
+from msnvis.selection import Selector, selectors
 from msnvis.structures import UNNAMED, Detections, Track, VideoInstances
 from msnvis.timings import Timings
 from msnvis.tracking.naming import Namer, Votes, best_label
@@ -40,6 +39,7 @@ from msnvis.tracking.tracker import MAX_OBJECTS, Tracker, TrackingOptions
 
 Direction = Literal["forward", "backward", "both"]
 Frames = Iterable[np.ndarray]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class VideoInstanceSegmenter:
             them.
         score_threshold: score from which a detection becomes a new object.
         max_objects: most objects at a time.
-        device: where networks run: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device: where networks run: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; parts that are given by
+            name and have an option `device` get it.
         shots: find the cuts; nothing is propagated or merged across them.
         batch_size: frames that the segmenter gets at a time.
         classify_every: frames between two looks of the classifier at an object.
@@ -146,10 +147,10 @@ class VideoInstanceSegmenter:
         self.shots = shots
         self.batch_size = batch_size
         self.human_objects = human_objects
-        self.segmenter = _part(create_segmenter, segmenter, device=device)
-        self.propagator = _part(create_propagator, propagator)
-        self.selector = _part(create_selector, selector)
-        classifier = _part(create_classifier, classifier, labels=labels, device=device)
+        self.segmenter = _part(segmenters, segmenter, device)
+        self.propagator = _part(propagators, propagator, device)
+        self.selector = _part(selectors, selector, device)
+        classifier = _part(classifiers, classifier, device, labels=labels)
         self.namer = Namer(
             classifier,
             class_map(classifier.classes, self.labels),
@@ -390,8 +391,13 @@ def _open(source: str | os.PathLike[str] | Frames) -> FrameSource:
     return source_from_frames(source)
 
 
-def _part(create: Callable[..., object], part: object, **options: object) -> object:
-    return create(part, **options) if isinstance(part, str) else part
+def _part(registry: Registry[T], part: str | T, device: str, **options: object) -> T:
+    """Make a part that is given by name, on `device` if it takes one."""
+    if not isinstance(part, str):
+        return part
+    if registry.takes(part, "device"):
+        options["device"] = device
+    return registry.create(part, **options)
 
 
 def _take(kind: type, options: dict[str, float]) -> dict[str, float]:
