@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import msnvis
-from msnvis.cli import convert, demo, info, models, run, train
+from msnvis.cli import convert, demo, export, info, models, pairs, run, synth, train
 from msnvis.cli.messages import error_sentence, is_debugging, say_error
 from msnvis.errors import MsnvisError
 
@@ -50,7 +50,10 @@ app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("models")(models.models)
 app.command("info")(info.info)
+app.command("pairs")(pairs.pairs)
+app.command("export")(export.export)
 app.command("convert")(convert.convert)
+app.command("synth")(synth.synth)
 app.add_typer(train.app, name="train")
 
 

@@ -1,19 +1,22 @@
-"""The live display of a run: a bar on a terminal, a line now and then elsewhere."""
+"""The live display of a run or a count: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
     from msnvis.pipeline import ProgressEvent
 
 #: Seconds between two lines where there is no terminal.
 _SECONDS_BETWEEN_LINES = 10.0
+
+T = TypeVar("T")
 
 
 class ProgressDisplay:
@@ -97,3 +100,23 @@ def _counts(event: ProgressEvent) -> str:
     of_total = f"/{event.total}" if event.total else ""
     objects = "1 object" if event.objects == 1 else f"{event.objects} objects"
     return f"{event.frame}{of_total} frames, {event.fps:.1f} fps, {objects}"
+
+
+def counted(
+    things: Iterable[T], name: str, total: int, unit: str, console: Console | None = None
+) -> Iterator[T]:
+    """Pass `things` on and show on stderr how many of `total` went by: a bar, or a line now and then."""
+    console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    bar = Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    )
+    next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+    with bar:
+        task = bar.add_task(name, total=total)
+        for count, thing in enumerate(things, 1):
+            bar.advance(task)
+            if not console.is_terminal and time.monotonic() >= next_line:
+                next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
+                console.print(f"{name}: {count}/{total} {unit}", markup=False)
+            yield thing
