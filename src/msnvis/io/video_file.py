@@ -24,6 +24,7 @@ import numpy as np
 
 from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
+from msnvis.io.gif import is_complete
 from msnvis.io.info import VideoInfo, packet_facts
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
 
@@ -61,6 +62,7 @@ class VideoFile(FrameSource):
             rate = stream.average_rate or stream.guessed_rate
             self.fps = float(rate) if rate else None
             self._is_timed = container.format.name not in _UNTIMED
+            self._is_gif = container.format.name == "gif"
             first = next(decode(container, stream, self), None)
             if first is None:
                 raise InputError(f"{path.name} has a video stream but not one frame that can be decoded")
@@ -232,7 +234,10 @@ class VideoFile(FrameSource):
         return max(1, -(-chosen // self._window.stride))
 
     def _check_complete(self, count: int, last_time: float) -> None:
-        """Warn where the file ends well before its header says."""
+        """Warn where the file ends well before its header says, or a GIF without its last block."""
+        if self._is_gif and not is_complete(self._path):
+            self.warn(f"{self.label} is truncated: {count} frames could be read")
+            return
         missing = (self._declared_end or 0) - last_time - 1 / (self.fps or NOMINAL_FPS)
         is_short = missing > max(_SHORT_SECONDS, _SHORT_SHARE * (self._declared_end or 0))
         if self._declared and not self._seek_start:
