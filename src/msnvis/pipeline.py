@@ -34,7 +34,7 @@ from msnvis.segmenters import Classifier, Segmenter, classifiers, segmenters
 from msnvis.selection import Selector, selectors
 from msnvis.structures import UNNAMED, Detections, Track, VideoInstances
 from msnvis.timings import Timings
-from msnvis.tracking.naming import Namer, Votes, best_label
+from msnvis.tracking.naming import Namer, Votes, best_label, with_elsewhere
 from msnvis.tracking.tracker import MAX_OBJECTS, Tracker, TrackingOptions
 
 Direction = Literal["forward", "backward", "both"]
@@ -158,7 +158,8 @@ class VideoInstanceSegmenter:
             classifier_weight,
             min_evidence,
         )
-        self._to_labels = class_map(self.segmenter.classes, self.labels)
+        has_name = class_map(self.segmenter.classes, label_space("any")).any(axis=1)
+        self._to_labels = with_elsewhere(class_map(self.segmenter.classes, self.labels), has_name)
         self.timings = Timings()
         self.interrupted = False
 
@@ -229,10 +230,11 @@ class VideoInstanceSegmenter:
         return self.labels.name == "any"
 
     def _tracker(self) -> Tracker:
-        return Tracker(self.propagator, self.selector, len(self.classes), self.tracking, self.timings)
+        columns = self._to_labels.shape[1]
+        return Tracker(self.propagator, self.selector, columns, self.tracking, self.timings)
 
     def _segment(self, frames: Iterable[Frame], batch_size: int) -> Iterator[tuple[Frame, Detections, bool]]:
-        """Stage 1: each frame with its objects, in the label space, and whether it begins a new shot."""
+        """Stage 1: each frame with its objects, named by `_to_labels`, and whether it begins a new shot."""
         detector = ShotDetector() if self.shots else None
         self.segmenter.reset()
         frames = iter(self.timings.each("decode", frames))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from msnvis.segmenters.classifier import Classifier
 from msnvis.structures import UNNAMED, Detections
-from msnvis.tracking.naming import Namer, Votes, best_label, combine, vote_weight
+from msnvis.tracking.naming import Namer, Votes, best_label, combine, vote_weight, with_elsewhere
 
 PERSON, DOG, CAT = range(3)
 KNOWN = np.array([False, True, True])  # ImageNet has no person
@@ -97,8 +97,8 @@ def test_namer_looks_at_new_objects_and_then_every_few_frames():
     classifier = Counting()
     to_labels = np.array([[0, 1, 0], [0, 1, 0], [0, 0, 0]], np.float32)
     namer = Namer(classifier, to_labels, classify_every=4, classifier_weight=0.5, min_evidence=0.2)
-    assert namer.known.tolist() == [False, True, False]
-    image, seen = np.zeros((8, 8, 3), np.uint8), {1: Votes.none(3), 2: Votes.none(3)}
+    assert namer.known.tolist() == [False, True, False, False]
+    image, seen = np.zeros((8, 8, 3), np.uint8), {1: Votes.none(4), 2: Votes.none(4)}
     one, two = (
         Detections.from_masks(np.ones((n, 8, 8), bool), [0.5] * n, np.zeros((n, 3)), range(1, n + 1))
         for n in (1, 2)
@@ -106,5 +106,16 @@ def test_namer_looks_at_new_objects_and_then_every_few_frames():
     for index in range(9):
         namer.look(index, image, one if index < 2 else two, seen)
     assert classifier.shown == [1, 1, 2, 2]  # frame 0; birth of the second in frame 2; frames 4 and 8
-    np.testing.assert_allclose(seen[1].classifier, [0, 0.7, 0], rtol=1e-6)
+    np.testing.assert_allclose(seen[1].classifier, [0, 0.7, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(namer.evidence(seen[1]), [0, 0.35, 0], rtol=1e-6)
+
+
+def test_what_is_surely_elsewhere_is_not_renamed():
+    # The detector's classes: dog, and bicycle, which the label space (person, dog) lacks.
+    to_labels = with_elsewhere(np.array([[0, 1], [0, 0]], np.float32), np.array([True, True]))
+    assert to_labels.tolist() == [[0, 1, 0], [0, 0, 1]]
+    namer = Namer(Counting(), np.array([[0, 1], [0, 1], [0, 0]]), 4, classifier_weight=0.5, min_evidence=0.2)
+    bicycle = votes(np.array([0.1, 0.8]) @ to_labels, [0.0, 0.7, 0.0])
+    assert namer.evidence(bicycle).tolist() == [0, 0]
+    doubtful = votes(np.array([0.1, 0.3]) @ to_labels, [0.0, 0.9, 0.0])
+    np.testing.assert_allclose(namer.evidence(doubtful), [0, 0.05 + 0.5 * 0.7 * 0.9], rtol=1e-6)

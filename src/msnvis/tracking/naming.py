@@ -2,6 +2,10 @@
 
 Both kinds of votes are weighted means over the frames, the weight being the score times the object's linear
 size: a large, sure view says more than a small, doubtful one.
+
+Votes have one column more than the label space, the last: *elsewhere*, what the detector gives to known
+classes that the label space lacks. A detector that sees a bicycle must be heard where there is no such class,
+or a classifier that is offered nothing better would call it a motorbike.
 """
 
 from __future__ import annotations
@@ -71,12 +75,28 @@ class Votes:
         return self.classifier_sum / max(self.classifier_weight, 1e-12)
 
 
+def with_elsewhere(to_labels: np.ndarray, has_name: np.ndarray) -> np.ndarray:
+    """Send the detector's classes that have a name but no counterpart to one more column, *elsewhere*.
+
+    Args:
+        to_labels: ``(S, K)`` of 0 and 1, from the detector's classes to the label space.
+        has_name: ``(S,)`` bool: the class is one of `any`, and not, say, "object" or "thing 17".
+
+    Returns:
+        ``(S, K + 1)`` float32.
+
+    >>> with_elsewhere(np.array([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]), np.array([True, True, False])).tolist()
+    [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    return np.column_stack([to_labels, has_name & ~to_labels.any(axis=1)]).astype(np.float32)
+
+
 def combine(votes: Votes, known: np.ndarray, classifier_weight: float = 0.5) -> np.ndarray:
     """Evidence for each class from both kinds of votes.
 
-    A class that the classifier does not know (ImageNet has no person) keeps the detector's evidence. What the
-    detector gives to such classes, `claimed`, is taken from the classifier's, which was never offered that
-    answer; the rest is a convex combination::
+    A class that the classifier does not know (ImageNet has no person, and *elsewhere* is nobody's) keeps the
+    detector's evidence. What the detector gives to such classes, `claimed`, is taken from the classifier's,
+    which was never offered that answer; the rest is a convex combination::
 
         evidence[c] = detector[c]                                                  c unknown to the classifier
         evidence[c] = (1 - w) * detector[c] + w * (1 - claimed) * classifier[c]    c known to it
@@ -117,7 +137,7 @@ class Namer:
 
     Args:
         classifier: looks at crops.
-        to_labels: ``(S, C)`` float32 of 0 and 1, from the classifier's classes to the label space.
+        to_labels: ``(S, K)`` float32 of 0 and 1, from the classifier's classes to the label space.
         classify_every: frames between two looks at the objects; a new object is looked at at once.
         classifier_weight: see `combine`.
         min_evidence: evidence below this names nothing.
@@ -131,8 +151,8 @@ class Namer:
 
     @property
     def known(self) -> np.ndarray:
-        """``(C,)`` bool: the classes of the label space that the classifier can name."""
-        return self.classifier.known @ self.to_labels > 0
+        """``(K + 1,)`` bool: the classes of the label space that the classifier can name."""
+        return np.append(self.classifier.known @ self.to_labels > 0, False)
 
     def look(self, index: int, image: np.ndarray, tracked: Detections, votes: dict[int, Votes]) -> None:
         """Let the classifier vote on the objects of frame `index` whose turn it is."""
@@ -149,10 +169,11 @@ class Namer:
         for id_, row, score, area in zip(
             chosen.ids.tolist(), probabilities, chosen.scores.tolist(), areas, strict=True
         ):
-            votes[id_].add_classifier(row, vote_weight(score, area, tracked.size))
+            votes[id_].add_classifier(np.append(row, 0), vote_weight(score, area, tracked.size))
 
     def evidence(self, votes: Votes) -> np.ndarray:
-        """``(C,)`` float32 evidence for each class, all zero where it names nothing."""
+        """``(K,)`` float32 evidence for each class, zeros where the name is none of them."""
         evidence = combine(votes, self.known, self.classifier_weight)
-        named = best_label(evidence, self.min_evidence) != UNNAMED
-        return evidence if named else np.zeros_like(evidence)
+        elsewhere = len(evidence) - 1
+        named = best_label(evidence, self.min_evidence) not in (UNNAMED, elsewhere)
+        return evidence[:elsewhere] * named
