@@ -226,22 +226,20 @@ def validate(rle: RLE, size: tuple[int, int]) -> RLE:
     return _from_counts(counts, size)
 
 
-def strict_areas(counts: Sequence[str], size: tuple[int, int]) -> np.ndarray:
-    """Pixels of masks as encoders write them, all checked at once: ``(N,)`` int64.
-
-    Args:
-        counts: the compressed text of each mask.
-        size: ``(height, width)`` of the frame.
+def strict_areas(rles: Sequence[RLE], size: tuple[int, int]) -> np.ndarray:
+    """Pixels of masks of frames of `size`, all checked at once: ``(N,)`` int64.
 
     Raises ValueError when any is malformed, does not fill the frame or has an empty run after its first;
-    `from_json` then says what is wrong with which, or mends it.
+    `validate` then says what is wrong with which, or mends it.
 
-    >>> strict_areas(["121", "04"], (2, 2))
-    array([2, 4])
+    >>> strict_areas(encode(np.ones((2, 2, 2), bool)), (2, 2))
+    array([4, 4])
     """
-    if not counts:
+    if not rles:
         return np.zeros(0, np.int64)
-    runs, starts, _ = _runs([text.encode("ascii") for text in counts])
+    if any(list(rle["size"]) != list(size) for rle in rles):
+        raise ValueError("a mask of another size")
+    runs, starts, _ = _runs([rle["counts"] for rle in rles])
     empty = np.flatnonzero(runs <= 0)
     # The zeros behind each string, and the background before a mask that begins in the first pixel.
     if (runs < 0).any() or len(empty) != 2 * len(starts) + np.count_nonzero(runs[starts] == 0):

@@ -1,0 +1,153 @@
+"""Reading the ground truth of an evaluation: the json alone, without frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from msnvis import masks as mask_ops
+from msnvis.datasets.formats.fields import entry_name, flag, size
+from msnvis.datasets.formats.fields import field as typed
+from msnvis.datasets.problems import Problems
+from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
+from msnvis.evaluation.problems import refuse
+from msnvis.evaluation.segmentations import read_masks
+from msnvis.io.formats import reading
+
+
+@dataclass(frozen=True)
+class TrueVideo:
+    """A video of the ground truth.
+
+    Attributes:
+        id: as in the annotations.
+        name: of the video, as a rule that of its folder of frames.
+        size: ``(height, width)``.
+        num_frames: of the video.
+        objects: in the order of the annotations.
+        areas: mean area of each object over the frames in which it is seen, as annotated; 0 for none.
+    """
+
+    id: int
+    name: str
+    size: tuple[int, int]
+    num_frames: int
+    objects: list[AnnotatedTrack] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What results are compared with.
+
+    Attributes:
+        where: the file, for messages.
+        categories: id -> name, by growing id; `AnnotatedTrack.label` counts in this order.
+        videos: id -> video, by growing id.
+    """
+
+    where: str
+    categories: dict[int, str]
+    videos: dict[int, TrueVideo]
+
+
+def read_ground_truth(annotations: Mapping[str, Any] | str | Path | VideoDataset) -> GroundTruth:
+    """Read YouTube-VIS annotations.
+
+    Masks may be compressed or uncompressed run-length encodings or polygons; null, or empty, where the object
+    is not seen. ``areas`` are believed where given, as the official evaluation does, and counted otherwise.
+
+    Args:
+        annotations: the json file, its content, or a dataset that was read before.
+
+    Raises `InputError`, with all that is wrong.
+    """
+    if isinstance(annotations, VideoDataset):
+        return _from_dataset(annotations)
+    content, where = reading.load_json(annotations)
+    problems = Problems()
+    with reading.explained(where):
+        lists = [typed(content, key, list) for key in ("videos", "categories", "annotations")]
+    categories = _read_all(lists[1], "category", where, problems, _category)
+    categories = dict(sorted(categories.items()))
+    videos = _read_all(lists[0], "video", where, problems, _video)
+    labels = {number: label for label, number in enumerate(categories)}
+    taken: set[int] = set()
+    for place, entry in enumerate(lists[2]):
+        with problems.noted(where, entry_name("annotation", entry, place), "annotation"):
+            _add_object(entry, videos, labels, taken)
+    refuse(problems)
+    return GroundTruth(where, categories, dict(sorted(videos.items())))
+
+
+def _read_all(entries: Sequence[Any], kind: str, where: str, problems: Problems, read: Any) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    for place, entry in enumerate(entries):
+        with problems.noted(where, entry_name(kind, entry, place), kind):
+            number = typed(entry, "id", int)
+            if number in found:
+                raise ValueError(f"an earlier {kind} has the same id")
+            found[number] = read(entry, number)
+    return found
+
+
+def _category(entry: Any, number: int) -> str:
+    return typed(entry, "name", str, str(number))
+
+
+def _video(entry: Any, number: int) -> TrueVideo:
+    names = typed(entry, "file_names", list, [])
+    length = typed(entry, "length", int, len(names))
+    if names and length != len(names):
+        raise ValueError(f"its length is {length}, but it has {len(names)} file names")
+    if length < 1:
+        raise ValueError("it has no frames: neither 'length' nor 'file_names'")
+    folder = PurePosixPath(str(names[0])).parent.name if names else ""
+    return TrueVideo(number, typed(entry, "name", str, folder or str(number)), size(entry), length)
+
+
+def _add_object(
+    entry: Any, videos: Mapping[int, TrueVideo], labels: Mapping[int, int], taken: set[int]
+) -> None:
+    number = typed(entry, "id", int)
+    if number in taken:
+        raise ValueError("an earlier annotation has the same id")
+    taken.add(number)
+    video = videos.get(typed(entry, "video_id", int))
+    if video is None:
+        raise ValueError(f"its video_id {entry['video_id']} is none of the videos")
+    if typed(entry, "category_id", int) not in labels:
+        raise ValueError(f"its category_id {entry['category_id']} is none of the categories")
+    masks, counted = read_masks(entry, video.size, video.num_frames)
+    rles = {frame: rle for frame, rle in enumerate(masks) if rle}
+    areas = typed(entry, "areas", list, counted.tolist())
+    if len(areas) != video.num_frames:
+        raise ValueError(f"it has {len(areas)} areas for the {video.num_frames} frames of its video")
+    video.objects.append(AnnotatedTrack(number, labels[entry["category_id"]], rles, flag(entry, "iscrowd")))
+    video.areas.append(mean_area(areas))
+
+
+def mean_area(areas: Sequence[float | None]) -> float:
+    """Over the frames in which there is any; 0 for none. Raises ValueError for what is no area."""
+    seen = [area for area in areas if area]
+    if not all(isinstance(area, (int, float)) and 0 < area < np.inf for area in seen):
+        raise ValueError("its 'areas' are not numbers of pixels")
+    return float(np.array(seen).mean()) if seen else 0.0
+
+
+def _from_dataset(dataset: VideoDataset) -> GroundTruth:
+    order = sorted(range(len(dataset.classes)), key=dataset.category_ids.__getitem__)
+    categories = {dataset.category_ids[label]: dataset.classes[label] for label in order}
+    labels = {label: rank for rank, label in enumerate(order)}
+    videos = {video.id: _from_video(video, labels) for video in dataset.videos}
+    return GroundTruth("the dataset", categories, dict(sorted(videos.items())))
+
+
+def _from_video(video: AnnotatedVideo, labels: Mapping[int, int]) -> TrueVideo:
+    objects = [AnnotatedTrack(t.id, labels[t.label], t.rles, t.crowd) for t in video.tracks]
+    areas = [mean_area(mask_ops.areas(list(t.rles.values())).tolist()) for t in video.tracks]
+    return TrueVideo(video.id, video.name, video.size, video.num_frames, objects, areas)
