@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 from msnvis.datasets.formats.base import DatasetFormat, dataset_formats
 from msnvis.datasets.formats.cvat_shapes import KINDS, Shape, between
 from msnvis.datasets.formats.fields import MAX_FRAMES, checked_size
-from msnvis.datasets.formats.frames import folders_in, images_in
+from msnvis.datasets.formats.frames import folders_in, image_size, images_in
 from msnvis.datasets.formats.tracks import TrackBuilder
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedVideo, VideoDataset
@@ -51,11 +51,11 @@ class CvatFormat(DatasetFormat):
         found: list[tuple[AnnotatedVideo, _Task, ElementTree.Element]] = []
         for number, file in enumerate(files, start=1):
             with problems.noted(file, "the file", "video"):
-                root = _parse(file)
-                task = _task(root, file)
                 here = images or file.parent / "images"
                 if len(files) > 1 and images:
                     here = images / file.parent.name
+                root = _parse(file)
+                task = _task(root, file, images_in(here))
                 found.append((_video(number, task, here), task, root))
         names = tuple(dict.fromkeys(name for _, task, _ in found for name in task.labels))
         builder = TrackBuilder()
@@ -94,11 +94,14 @@ def _parse(file: Path) -> ElementTree.Element:
     return root
 
 
-def _task(root: ElementTree.Element, file: Path) -> _Task:
+def _task(root: ElementTree.Element, file: Path, frames: list[Path]) -> _Task:
     meta = next((found for tag in ("task", "job") if (found := root.find(f"meta/{tag}")) is not None), None)
     if meta is None:
         raise ValueError("it describes no task")
-    size = checked_size(_number(meta, "original_size/height"), _number(meta, "original_size/width"))
+    if meta.find("original_size") is None and frames:  # only tasks made from a video have it
+        size = image_size(frames[0])
+    else:
+        size = checked_size(_number(meta, "original_size/height"), _number(meta, "original_size/width"))
     length = _number(meta, "size")
     if not 1 <= length <= MAX_FRAMES:
         raise ValueError(f"a video of {length} frames")
@@ -147,8 +150,10 @@ def _add_track(
             raise ValueError(f"frame {frame}: a {child.tag} has no area")
         if frame in keyframes:
             raise ValueError(f"it has two shapes in frame {frame}")
-        outside = child.get("outside") == "1"
-        keyframes[frame] = None if outside else Shape.parse(child.tag, child.attrib)
+        visible = child.get("outside") != "1"
+        if visible and not task.numbers[0] <= frame <= task.numbers[-1]:
+            raise ValueError(f"frame {frame} is not in the video")
+        keyframes[frame] = Shape.parse(child.tag, child.attrib) if visible else None
     order = sorted(keyframes)
     masks: dict[int, RLE] = {}
     last = None

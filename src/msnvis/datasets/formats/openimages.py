@@ -53,7 +53,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
     with reading.explained(str(path)):
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                rows = [{key: row[key] or "" for key in columns} for row in csv.DictReader(file)]
+                reader = csv.DictReader(file)
+                if not set(columns) <= set(reader.fieldnames or ()):
+                    raise ValueError(f"its columns are not {', '.join(columns)} and others")
+                rows = [{key: row[key] or "" for key in columns} for row in reader]
         except csv.Error as error:
             raise ValueError(str(error)) from None
     return rows
