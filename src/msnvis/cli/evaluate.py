@@ -1,0 +1,56 @@
+"""`msnvis eval`: the official YouTube-VIS evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    results: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULTS",
+            help="Official results json, tracks.json of `msnvis run`, or a folder with many of them.",
+            show_default=False,
+        ),
+    ],
+    annotations: Annotated[
+        Path,
+        typer.Option("--annotations", "-a", help="Ground truth, YouTube-VIS json.", show_default=False),
+    ],
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write all numbers to this file.", show_default=False)
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write a line for each category to this file.", show_default=False),
+    ] = None,
+    class_agnostic: Annotated[bool, typer.Option("--class-agnostic", help="Ignore the classes.")] = False,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            "--bootstrap",
+            min=0,
+            metavar="N",
+            help="Take 95 % confidence intervals from N samples of the videos; 1000 is usual.",
+        ),
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the samples.")] = 0,
+    per_category: Annotated[
+        bool, typer.Option("--per-category", help="Also print a row for each category.")
+    ] = False,
+) -> None:
+    """Compare RESULTS with the ground truth: mAP, AP50, AP75, AR1, AR10 and more, in percent."""
+    # Imported here because it takes a while and `--help` does not need it.
+    from msnvis.evaluation import evaluate
+    from msnvis.io.atomic import replacing
+
+    report = evaluate(results, annotations, class_agnostic=class_agnostic, bootstrap=bootstrap, seed=seed)
+    for path, text in ((json, report.to_json), (csv, report.to_csv)):
+        if path:
+            with replacing(path) as temporary:
+                temporary.write_text(text(), encoding="utf-8")
+    typer.echo(report.table(results.stem, sizes=True, per_category=per_category))
