@@ -17,12 +17,12 @@ from PIL import Image, ImageDraw, ImageFont
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OutputError
 from msnvis.io.atomic import replacing, told
+from msnvis.io.canvas import Canvas, Colour, frame_planes, i420_planes, to_i420
 from msnvis.io.colours import colour_of, text_colour_on
 from msnvis.io.source import FrameSource
 from msnvis.masks import RLE
 from msnvis.structures import Track, VideoInstances
 
-Colour = tuple[int, int, int]
 #: Share of the track's colour in the fill.
 OPACITY = 0.45
 #: The height of a frame, in units of the thickness of outlines and of the height of letters.
@@ -43,10 +43,6 @@ class OverlayRenderer:
     ([86, 180, 233], [39, 81, 105])
     """
 
-    def __init__(self) -> None:
-        self._dimmed = np.zeros((0, 0, 3), np.uint8)
-        self._black = self._dimmed
-
     def render(
         self, image: np.ndarray, rles: Sequence[RLE], ids: Sequence[int], captions: Sequence[str]
     ) -> np.ndarray:
@@ -58,40 +54,32 @@ class OverlayRenderer:
             ids: N track ids, which choose the colours.
             captions: N labels, for example ``"person 3 0.92"``; none is drawn where it is empty.
         """
-        height, width = image.shape[:2]
-        drawn = image.copy()
-        if self._dimmed.shape != image.shape:  # kept between frames: fresh memory costs more than drawing
-            self._dimmed, self._black = np.empty_like(drawn), np.zeros_like(drawn)
-        thickness = max(1, round(min(height, width) / HEIGHT_IN_OUTLINES))
-        labels = _Labels(drawn)
-        crops = mask_ops.decode_crops(mask_ops.resize(rles, (height, width)))
+        canvas = Canvas.from_rgb(image)
+        self.draw(canvas, image.shape[:2], rles, ids, captions)
+        return canvas.rgb()
+
+    def draw(
+        self,
+        canvas: Canvas,
+        size: tuple[int, int],
+        rles: Sequence[RLE],
+        ids: Sequence[int],
+        captions: Sequence[str],
+    ) -> None:
+        """As `render`, on a canvas that shows a frame of `size` ``(height, width)``."""
+        thickness = max(1, round(min(size) / HEIGHT_IN_OUTLINES))
+        labels = _Labels(canvas, size)
+        crops = mask_ops.decode_crops(mask_ops.resize(rles, size))
         for (crop, left, top), track_id in zip(crops, ids, strict=True):
             if crop.size:
-                region = (slice(top, top + crop.shape[0]), slice(left, left + crop.shape[1]))
-                self._draw_mask(image, drawn, crop.view(np.uint8), region, colour_of(track_id), thickness)
+                mask, colour = crop.view(np.uint8), colour_of(track_id)
+                canvas.fill(mask, left, top, colour, OPACITY)
+                rim = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
+                inside = cv2.erode(mask, None, iterations=thickness, **rim)
+                canvas.fill(cv2.subtract(mask, inside, dst=inside), left, top, colour)
         for (crop, left, top), track_id, caption in zip(crops, ids, captions, strict=True):
             if crop.size and caption:
                 labels.draw(caption, colour_of(track_id), left, top, crop.shape)
-        return drawn
-
-    def _draw_mask(
-        self,
-        image: np.ndarray,
-        drawn: np.ndarray,
-        mask: np.ndarray,
-        region: tuple[slice, slice],
-        colour: Colour,
-        thickness: int,
-    ) -> None:
-        """Fill `mask` (``(h, w)`` 0 or 1) on `drawn` with the pixels of `image` tinted, and outline it."""
-        dimmed, target = self._dimmed[region], drawn[region]
-        cv2.convertScaleAbs(image[region], dst=dimmed, alpha=1 - OPACITY)
-        # Whole numbers: with fractions, OpenCV adds several times slower.
-        cv2.add(dimmed, (*(round(OPACITY * part) for part in colour), 0), dst=target, mask=mask)
-        rim = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
-        inside = cv2.erode(mask, None, iterations=thickness, **rim)
-        outline = cv2.subtract(mask, inside, dst=inside)
-        cv2.add(self._black[region], (*colour, 0), dst=target, mask=outline)
 
 
 class OverlayVideo:
@@ -119,15 +107,14 @@ class OverlayVideo:
 
         Raises `OutputError` when the file system or the encoder refuses.
         """
-        pad = (image.shape[0] % 2, image.shape[1] % 2)
-        if any(pad):
-            image = cv2.copyMakeBorder(image, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
+        self.write_frame(av.VideoFrame.from_ndarray(to_i420(image), format="yuv420p"), timestamp)
+
+    def write_frame(self, frame: av.VideoFrame, timestamp: float) -> None:
+        """As `write`, of a frame in YUV 4:2:0 of even size (BT.601)."""
         with self._explained():
             if self._container is None:
-                self._open(image.shape[0], image.shape[1])
+                self._open(frame.height, frame.width)
                 self._first, self._latest = timestamp, -1
-            planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
-            frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             self._latest = max(round((timestamp - self._first) * CLOCK), self._latest + 1)
             frame.pts, frame.time_base = self._latest, Fraction(1, CLOCK)
             self._container.mux(self._stream.encode(frame))
@@ -161,7 +148,7 @@ class OverlayVideo:
         # What OpenCV's conversion to YUV makes: Rec. 601 (number 6 of ITU-T H.273), limited range.
         context.colorspace, context.color_range = 6, 1
         if codec == "libx264":
-            context.options = {"preset": "ultrafast", "crf": "21"}
+            context.options = {"preset": "ultrafast", "crf": "23"}
         else:  # about the same quality at a fixed number of bits a pixel
             context.bit_rate = int(height * width * float(rate) / 5)
 
@@ -185,9 +172,15 @@ def draw_frame(
     renderer: OverlayRenderer, image: np.ndarray, video: VideoInstances, tracks: Sequence[Track], index: int
 ) -> np.ndarray:
     """Frame `index` with those of `video`'s `tracks` that are in it, better scores on top."""
+    return renderer.render(image, *_to_draw(video, tracks, index))
+
+
+def _to_draw(
+    video: VideoInstances, tracks: Sequence[Track], index: int
+) -> tuple[list[RLE], list[int], list[str]]:
+    """Masks, ids and captions of `tracks` in frame `index`, better scores last."""
     bottom_up = sorted(tracks, key=lambda track: track.score)
-    return renderer.render(
-        image,
+    return (
         [track.rles[index] for track in bottom_up],
         [track.id for track in bottom_up],
         [caption_of(video, track) for track in bottom_up],
@@ -210,13 +203,19 @@ def write_overlay(instances: VideoInstances, source: FrameSource, path: Path) ->
             f"{source.name} is live and cannot be read again to draw the overlay; record it to a file first"
         )
     present = instances.by_frame()
-    renderer = OverlayRenderer()
+    renderer, picture, drawn = OverlayRenderer(), None, None
     with OverlayVideo(Path(path), _fps(instances)) as video:
         for frame in source.frames():
             if frame.index >= len(present):
                 break
-            drawn = draw_frame(renderer, frame.image, instances, present[frame.index], frame.index)
-            video.write(drawn, frame.timestamp)
+            picture = to_i420(frame.image, picture)
+            if drawn is None:  # both are kept between frames: fresh memory costs more than drawing
+                drawn = av.VideoFrame(picture.shape[1], picture.shape[0] * 2 // 3, "yuv420p")
+            drawn.make_writable()  # an encoder may still read the frame before
+            canvas = Canvas(i420_planes(picture), frame_planes(drawn), is_yuv=True)
+            to_draw = _to_draw(instances, present[frame.index], frame.index)
+            renderer.draw(canvas, frame.image.shape[:2], *to_draw)
+            video.write_frame(drawn, frame.timestamp)
     if not video.num_frames:
         raise InputError(f"{source.name} has no frames to draw on; check --start and --end")
 
@@ -231,26 +230,23 @@ def _fps(instances: VideoInstances) -> float | None:
 class _Labels:
     """The labels of one frame, placed so that they stay inside it and off each other."""
 
-    def __init__(self, drawn: np.ndarray) -> None:
-        self._drawn = drawn
+    def __init__(self, canvas: Canvas, size: tuple[int, int]) -> None:
+        self._canvas = canvas
+        self._size = size
         self._taken: list[tuple[int, int, int, int]] = []
-        self._letters = max(9, round(min(drawn.shape[:2]) / HEIGHT_IN_LETTERS))
+        self._letters = max(9, round(min(size) / HEIGHT_IN_LETTERS))
 
     def draw(self, caption: str, colour: Colour, left: int, top: int, shape: tuple[int, int]) -> None:
         """Above the object's box, or the nearest free place below that."""
         chip, mask = label_chip(caption, colour, self._letters)
-        height, width = self._drawn.shape[:2]
+        height, width = self._size
         h, w = min(chip.shape[0], height), min(chip.shape[1], width)
         x = min(max(left + (shape[1] - w) // 2, 0), width - w)
         wanted = min(max(top - h - 2, 0), height - h)
         rows = [min(wanted + step * (h + 1), height - h) for step in range(5)]
         y = next((row for row in rows if self._is_free(x, row, w, h)), wanted)
         self._taken.append((x, y, w, h))
-        cv2.copyTo(
-            np.ascontiguousarray(chip[:h, :w]),
-            np.ascontiguousarray(mask[:h, :w]),
-            self._drawn[y : y + h, x : x + w],
-        )
+        self._canvas.paste(np.ascontiguousarray(chip[:h, :w]), np.ascontiguousarray(mask[:h, :w]), x, y)
 
     def _is_free(self, x: int, y: int, w: int, h: int) -> bool:
         return all(
