@@ -14,7 +14,7 @@ from PIL import Image
 
 from msnvis.errors import InputError
 from msnvis.evaluation.boundaries import Shape, radius
-from msnvis.evaluation.davis import evaluate_davis
+from msnvis.evaluation.davis import evaluate_davis, read_names
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -162,6 +162,16 @@ def test_bad_results_are_one_sentence(found, sentence, tmp_path):
     results, annotations = folders(tmp_path, {"a": [square(10)] * 4}, found)
     with pytest.raises(InputError, match=sentence):
         evaluate_davis(results, annotations)
+
+
+def test_names_from_image_sets(tmp_path):
+    (tmp_path / "2017.txt").write_text("bear\n\ncamel\n")
+    lines = [f"/JPEGImages/480p/{name}/{i:05d}.jpg /x" for name in ("bear", "camel") for i in range(2)]
+    (tmp_path / "2016.txt").write_text("\n".join(lines))
+    assert read_names(tmp_path / "2017.txt") == read_names(tmp_path / "2016.txt") == ["bear", "camel"]
+    (tmp_path / "none.txt").touch()
+    with pytest.raises(InputError, match="none.txt cannot be used: it names no sequences"):
+        read_names(tmp_path / "none.txt")
 
 
 def test_bad_annotations_are_one_sentence(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedTrack
+from msnvis.evaluation.diagnosis import diagnose as diagnose_files
 from msnvis.evaluation.diagnosis import diagnose_videos
 from msnvis.evaluation.frames import VideoTracks, frame_overlaps
 from msnvis.evaluation.verdicts import Span
@@ -200,3 +201,43 @@ def test_frame_overlaps_count_pixels():
     union = (first[:, None] | second[None]).sum(axis=(2, 3))
     assert (overlap.intersections == shared).all()
     assert np.array_equal(overlap.iou, shared / union)
+
+
+def test_from_files(tmp_path):
+    rle = {"size": [2, 2], "counts": "04"}
+    annotations = {
+        "videos": [{"id": 3, "name": "clip", "width": 2, "height": 2, "length": 2}],
+        "categories": [{"id": 5, "name": "dog"}, {"id": 2, "name": "cat"}],
+        "annotations": [{"id": 9, "video_id": 3, "category_id": 5, "segmentations": [rle, rle]}],
+    }
+    results = [
+        {"video_id": 3, "category_id": 2, "score": score, "segmentations": [rle, None]}
+        for score in (0.2, 0.9)
+    ]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    (tmp_path / "truth.json").write_text(json.dumps(annotations))
+    paths = tmp_path / "results.json", tmp_path / "truth.json"
+    (item,) = diagnose_files(*paths, score_threshold=0.5).objects
+    assert (item.video, item.object, item.category) == ("clip", 9, "dog")
+    assert (item.verdict.value, item.track, item.track_category) == ("confused", 1, "cat")
+    assert [track.verdict.value for track in diagnose_files(*paths).tracks] == ["confused", "duplicate"]
+    (item,) = diagnose_files(*paths, class_agnostic=True).objects
+    assert (item.verdict.value, item.category, item.gaps) == ("fragmented", "all", [Span(1, 1, None)])
+
+
+def test_the_table_names_the_worst():
+    objects = [gt(7, on(0, TEN)), gt(8, on(10, TEN)), gt(9, on(20, TEN), DOG)]
+    tracks = [found(4, on(0, range(3))), found(5, on(0, range(4, 10))), found(6, on(10, TEN), DOG)]
+    text = diagnose(objects, tracks).table(most=2)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[0] == "3 objects: 1 missed, 1 confused, 1 switched, 0 fragmented, 0 poor mask, 0 found"
+    assert "missed clip 9 dog - - 0-9: - 0.0 0.0" in lines
+    assert "confused clip 8 cat 6 dog 0-9: 6 100.0 100.0" in lines
+    assert "objects (the worst 2 of 3)" in lines
+    full = diagnose(objects, tracks).table()
+    assert "0-2: 4, 3: -, 4-9: 5" in full
+
+
+def test_a_perfect_result_has_a_short_table():
+    text = diagnose([gt(7, on(0, TEN))], [found(0, on(0, TEN))]).table()
+    assert len(text.splitlines()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from msnvis.errors import InputError
 from msnvis.evaluation.boundaries import Shape, radius
+from msnvis.evaluation.tables import text_table
 from msnvis.io.formats import reading
 from msnvis.io.formats.png import read_labels
 
@@ -87,9 +89,23 @@ class DavisReport:
             for item in self.objects
         ]
 
+    def table(self) -> str:
+        """The summary and then a row for each object; percentages."""
+        summary, rows = self.summary(), self.rows()
+        return "\n\n".join(
+            [
+                text_table(list(summary), [list(summary.values())], left=0),
+                text_table(list(rows[0]), [list(row.values()) for row in rows], left=1),
+            ]
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The summary and, under ``per_object``, the rows."""
         return {**self.summary(), "per_object": self.rows()}
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
 
 def evaluate_davis(
@@ -128,6 +144,20 @@ def evaluate_davis(
     if not objects:
         raise InputError(f"{annotations} has no objects; choose sequences whose label maps are not empty")
     return DavisReport(objects)
+
+
+def read_names(file: Path) -> list[str]:
+    """The sequences that a file of DAVIS's ``ImageSets`` lists: names, or in 2016 files of frames and masks.
+
+    Raises `InputError` when it cannot be read or is empty.
+    """
+    with reading.explained(str(file)):
+        lines = [
+            Path(line.split()[0]) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+        if not lines:
+            raise ValueError("it names no sequences")
+    return list(dict.fromkeys(line.parent.name or line.name for line in lines))
 
 
 class _Sequence:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from msnvis.evaluation.frames import FrameOverlap, VideoTracks, frame_overlaps
+from msnvis.datasets.video import VideoDataset
+from msnvis.evaluation.frames import FrameOverlap, VideoTracks, frame_overlaps, pair_videos
+from msnvis.evaluation.results import Results
 from msnvis.evaluation.verdicts import (
     Diagnosis,
     ObjectDiagnosis,
@@ -22,6 +26,40 @@ from msnvis.evaluation.verdicts import (
 
 #: More than any sum of IoUs in a video: the number of good matches is maximised first.
 _FIRST = 1e4
+
+
+def diagnose(
+    results: Results,
+    annotations: Mapping[str, Any] | str | Path | VideoDataset,
+    *,
+    class_agnostic: bool = False,
+    score_threshold: float = 0.0,
+    thresholds: Thresholds | None = None,
+) -> Diagnosis:
+    """Say of every object what became of it and of every track what it is; see `diagnose_videos`.
+
+    Args:
+        results: see `evaluate`.
+        annotations: see `evaluate`.
+        class_agnostic: ignore the classes, so that nothing is confused.
+        score_threshold: tracks with a lower score are left out. Results for the average precision often hold
+            many that nobody would show; without a threshold they are told as duplicates and false positives.
+        thresholds: the defaults of `Thresholds` when not given.
+
+    Raises `InputError` as `evaluate` does.
+
+    >>> mask = {"size": [2, 2], "counts": "04"}
+    >>> truth = {"videos": [{"id": 1, "width": 2, "height": 2, "length": 1}],
+    ...          "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    ...          "annotations": [{"id": 1, "video_id": 1, "category_id": 1, "segmentations": [mask]}]}
+    >>> found = [{"video_id": 1, "category_id": 2, "score": 0.5, "segmentations": [mask]}]
+    >>> diagnose(found, truth).confusion()
+    {'cat': {'dog': 1}}
+    """
+    classes, videos = pair_videos(
+        results, annotations, class_agnostic=class_agnostic, score_threshold=score_threshold
+    )
+    return diagnose_videos(videos, classes, thresholds)
 
 
 def diagnose_videos(

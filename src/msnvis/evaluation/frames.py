@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from msnvis import masks as mask_ops
-from msnvis.datasets.video import AnnotatedTrack
+from msnvis.datasets.video import AnnotatedTrack, VideoDataset
+from msnvis.evaluation.ground_truth import read_ground_truth
+from msnvis.evaluation.results import Results, read_results
 from msnvis.masks import RLE
 from msnvis.structures import Track
 
@@ -55,6 +60,43 @@ class FrameOverlap:
         """``(g, d)`` float64."""
         both = self.object_areas[:, None] + self.track_areas[None, :]
         return self.intersections / (both - self.intersections)
+
+
+def pair_videos(
+    results: Results,
+    annotations: Mapping[str, Any] | str | Path | VideoDataset,
+    *,
+    class_agnostic: bool = False,
+    score_threshold: float = 0.0,
+) -> tuple[tuple[str, ...], list[VideoTracks]]:
+    """The names of the classes, and every annotated video with what was found in it.
+
+    Args:
+        results: see `evaluate`.
+        annotations: see `evaluate`.
+        class_agnostic: give everything the one class ``all``.
+        score_threshold: tracks with a lower score are left out.
+
+    Raises `InputError` as `evaluate` does.
+    """
+    truth = read_ground_truth(annotations)
+    classes = ("all",) if class_agnostic else tuple(truth.categories.values())
+    labels = {number: 0 if class_agnostic else label for label, number in enumerate(truth.categories)}
+    found: dict[int, list[Track]] = defaultdict(list)
+    for item in read_results(results, truth, class_agnostic):
+        if item.score >= score_threshold:
+            rles = {frame: rle for frame, rle in enumerate(item.masks) if rle}
+            label = labels.get(item.category_id, 0)  # a class-agnostic result may have a category of its own
+            found[item.video.id].append(Track(item.entry, label, item.score, rles))
+    return classes, [
+        VideoTracks(
+            video.name,
+            video.num_frames,
+            [replace(item, label=0) for item in video.objects] if class_agnostic else video.objects,
+            found[video.id],
+        )
+        for video in truth.videos.values()
+    ]
 
 
 def frame_overlaps(video: VideoTracks) -> Iterator[FrameOverlap]:

@@ -7,6 +7,7 @@ section 4.1.4) calls an object mostly tracked from 80 % of its frames and mostly
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -181,6 +182,16 @@ class Diagnosis:
                 table.setdefault(NOTHING, Counter())[track.category] += 1
         return {category: dict(row.most_common()) for category, row in sorted(table.items())}
 
+    def table(self, most: int = 20) -> str:
+        """Counts, and the worst objects, tracks and confusions, as text; percentages.
+
+        Args:
+            most: rows of each of the three.
+        """
+        from msnvis.evaluation.diagnosis_text import as_text
+
+        return as_text(self, most)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON can hold it."""
         return {
@@ -190,6 +201,10 @@ class Diagnosis:
             "objects": [asdict(item) for item in self.objects],
             "tracks": [asdict(item) for item in self.tracks],
         }
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
 
 def _counts(verdicts: type[Enum], given: Iterable[Enum]) -> dict[str, int]:
