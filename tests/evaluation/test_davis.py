@@ -170,7 +170,7 @@ def test_names_from_image_sets(tmp_path):
     (tmp_path / "2016.txt").write_text("\n".join(lines))
     assert read_names(tmp_path / "2017.txt") == read_names(tmp_path / "2016.txt") == ["bear", "camel"]
     (tmp_path / "none.txt").touch()
-    with pytest.raises(InputError, match="none.txt cannot be used: it names no sequences"):
+    with pytest.raises(InputError, match=r"none.txt cannot be used: it names no sequences"):
         read_names(tmp_path / "none.txt")
 
 

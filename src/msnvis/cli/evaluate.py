@@ -42,6 +42,32 @@ def evaluate(
     per_category: Annotated[
         bool, typer.Option("--per-category", help="Also print a row for each category.")
     ] = False,
+    curves: Annotated[
+        Path | None,
+        typer.Option("--curves", help="Draw precision over recall into this PNG.", show_default=False),
+    ] = None,
+    tracking: Annotated[
+        Path | None,
+        typer.Option(
+            "--tracking",
+            help="Print HOTA, IDF1 and id switches, and write them to this json.",
+            show_default=False,
+        ),
+    ] = None,
+    diagnosis: Annotated[
+        Path | None,
+        typer.Option(
+            "--diagnose",
+            help="Print which objects were missed, confused, switched, fragmented; write all to this json.",
+            show_default=False,
+        ),
+    ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            "--min-score", help="For --tracking and --diagnose: leave out tracks with a lower score."
+        ),
+    ] = 0.0,
 ) -> None:
     """Compare RESULTS with the ground truth: mAP, AP50, AP75, AR1, AR10 and more, in percent."""
     # Imported here because it takes a while and `--help` does not need it.
@@ -49,8 +75,27 @@ def evaluate(
     from msnvis.io.atomic import replacing
 
     report = evaluate(results, annotations, class_agnostic=class_agnostic, bootstrap=bootstrap, seed=seed)
-    for path, text in ((json, report.to_json), (csv, report.to_csv)):
+    outputs = [(json, report.to_json), (csv, report.to_csv)]
+    tables = [report.table(results.stem, sizes=True, per_category=per_category)]
+    choice = {"class_agnostic": class_agnostic, "score_threshold": min_score}
+    if tracking:
+        from msnvis.evaluation.tracking import evaluate_tracking
+
+        measures = evaluate_tracking(results, annotations, **choice)
+        outputs.append((tracking, measures.to_json))
+        tables.append(measures.table())
+    if diagnosis:
+        from msnvis.evaluation.diagnosis import diagnose
+
+        found = diagnose(results, annotations, **choice)
+        outputs.append((diagnosis, found.to_json))
+        tables.append(found.table())
+    if curves:
+        from msnvis.evaluation.plots import plot_curves
+
+        plot_curves(report, curves)
+    for path, text in outputs:
         if path:
             with replacing(path) as temporary:
                 temporary.write_text(text(), encoding="utf-8")
-    typer.echo(report.table(results.stem, sizes=True, per_category=per_category))
+    typer.echo("\n\n".join(tables))

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import msnvis
-from msnvis.cli import convert, demo, evaluate, export, info, models, pairs, run, synth, train
+from msnvis.cli import convert, demo, evaluate, evaluate_davis, export, info, models, pairs, run, synth, train
 from msnvis.cli.messages import error_sentence, is_debugging, say_error
 from msnvis.errors import MsnvisError
 
@@ -50,6 +50,7 @@ app.command("run")(run.run)
 app.command("demo")(demo.demo)
 app.command("models")(models.models)
 app.command("eval")(evaluate.evaluate)
+app.command("eval-davis")(evaluate_davis.evaluate_davis)
 app.command("info")(info.info)
 app.command("pairs")(pairs.pairs)
 app.command("export")(export.export)
