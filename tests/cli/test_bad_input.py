@@ -100,12 +100,16 @@ def clip(tmp_path_factory):
         ("--start", "4", "start"),
         ("--end", "0", "end"),
         ("--segmenter-weights", "nowhere.safetensors", "nowhere.safetensors"),
+        ("--selector", "msn", "weights"),
+        ("--selector-weights", "nowhere.safetensors", "nowhere.safetensors"),
     ],
 )
 def test_wrong_option(clip, tmp_path, option, value, hint):
     parts = {"--segmenter": "squares", "--classifier": "none", option: value}
     if option in ("--device", "--segmenter-weights"):
         parts["--segmenter"] = "compact"
+    if option == "--selector-weights":
+        parts["--selector"] = "msn"
     arguments = [word for pair in parts.items() for word in pair]
     assert_one_sentence(msnvis("run", clip, "-o", tmp_path / "out", *arguments), hint)
     assert files_in(tmp_path / "out") == []

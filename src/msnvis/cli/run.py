@@ -38,6 +38,9 @@ def run(
         str, typer.Option(metavar="NAME", help="Carries masks to the next frame.")
     ] = "flow",
     selector: Annotated[str, typer.Option(metavar="NAME", help="Takes the better of two masks.")] = "score",
+    selector_weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights for the selector: msn, selector-net.")
+    ] = None,
     classifier: Annotated[
         str, typer.Option(metavar="NAME", help="Helps to name objects; `none` leaves it to the segmenter.")
     ] = "efficientnet-lite0",
@@ -97,6 +100,7 @@ def run(
     from msnvis.io.writers import formats as known_formats
     from msnvis.pipeline import VideoInstanceSegmenter
     from msnvis.segmenters import create_segmenter
+    from msnvis.selection import create_selector
 
     formats = tuple(format or DEFAULT_FORMATS)
     for name in formats:
@@ -106,7 +110,9 @@ def run(
         if segmenter_weights is None
         else create_segmenter(segmenter, weights=segmenter_weights, device=device),
         propagator=propagator,
-        selector=selector,
+        selector=selector
+        if selector_weights is None
+        else create_selector(selector, weights=selector_weights, device=device),
         classifier=classifier,
         labels=labels,
         direction=direction,

@@ -11,6 +11,7 @@ from torch import nn
 
 from msnvis.errors import OptionError
 from msnvis.io.atomic import replacing
+from msnvis.selection.base import selectors
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.network_selector import NetworkSelector
 from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork
@@ -58,3 +59,22 @@ def load_selector(
         network, crops = NETWORKS[name](), CropOptions(**json.loads(metadata["crops"]))
         load_into(network, path)
     return NetworkSelector(network, crops, device, average_orders, skip_iou)
+
+
+_NEEDS = "weights made by `msnvis train selector`"
+
+
+@selectors.register("msn", summary="the paper's Mask Selection Network", needs=_NEEDS)
+def create_msn(
+    weights: str | Path, device: str = "auto", average_orders: bool = False, skip_iou: float = 0.98
+) -> NetworkSelector:
+    """MSN with the weights of a ``.safetensors`` or ``.onnx`` file; see `NetworkSelector` for the options."""
+    return load_selector("msn", weights, device, average_orders, skip_iou)
+
+
+@selectors.register("selector-net", summary="the ResNet-18 that the paper compares with", needs=_NEEDS)
+def create_selector_net(
+    weights: str | Path, device: str = "auto", average_orders: bool = False, skip_iou: float = 0.98
+) -> NetworkSelector:
+    """Selector Net; the options are those of `create_msn`."""
+    return load_selector("selector-net", weights, device, average_orders, skip_iou)
