@@ -17,15 +17,35 @@ def test_links_lead_somewhere(document):
     assert missing == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/usage.md"])
-def test_options_and_commands_exist(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    help_text = "".join(msnvis(*command.split(), "--help").out for command in ("", "run", "train segmenter"))
-    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
-    assert len(options) > 5
-    assert sorted(option for option in options if option not in help_text) == []
-    for command in set(re.findall(r"msnvis (run|demo|info|models|train segmenter)\b", text)):
-        assert msnvis(*command.split(), "--help").code == 0
+def all_commands() -> list[str]:
+    """Every command and sub-command, as their help lists them."""
+    groups = {"": [], "train": []}
+    for group, names in groups.items():
+        listing = msnvis(*group.split(), "--help").out.partition("Commands:")[2]
+        names += re.findall(r"^  ([a-z-]+)  ", listing, re.MULTILINE)
+    return [name for name in groups[""] if name != "train"] + [f"train {name}" for name in groups["train"]]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_and_their_options_exist(document):
+    """Each line that begins with `msnvis COMMAND` uses only options that this command has."""
+    commands = {command: msnvis(*command.split(), "--help").out for command in all_commands()}
+    text = document.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in re.findall(r"^msnvis (.+)$", text, re.MULTILINE):
+        line = line.partition(" #")[0]
+        command = next((name for name in commands if f"{line} ".startswith(f"{name} ")), None)
+        assert command, f"there is no `msnvis {line}`"
+        options = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)
+        assert [o for o in options if not re.search(rf"{o}[ ,/]", commands[command])] == [], line
+
+
+def test_options_named_in_the_readme_and_usage_exist():
+    known = "".join(msnvis(*command.split(), "--help").out for command in ["", *all_commands()])
+    for name in ("README.md", "docs/usage.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
+        assert len(options) > 5
+        assert sorted(option for option in options if option not in known) == []
 
 
 def test_python_examples_are_python():
