@@ -44,7 +44,7 @@ def test_bad_entries_stop_it_with_a_list(tmp_path):
     assert outcome.code == 2
     assert "Traceback" not in outcome.err
     assert outcome.err.splitlines() == [
-        f"msnvis: error: {path} has 1 bad entry; correct it, or leave it out by reading it leniently:",
+        f"msnvis: error: {path} has 1 bad entry; correct it, or leave it out with --lenient (lenient=True):",
         f"  {path}: annotation 2: frame 0: the runs cover 25 pixels of a frame of 24",
     ]
     assert not output.exists()

@@ -2,7 +2,7 @@ import os
 
 import numpy as np
 import pytest
-from dataset_makers import RUNS, SQUARE, pixels, write_frames, write_image, write_json, ytvis_content
+from dataset_makers import COMPRESSED, RUNS, SQUARE, pixels, write_frames, write_image, write_json, ytvis_content
 
 from msnvis.datasets.formats import read_dataset, write_dataset
 from msnvis.datasets.problems import DatasetError, count_by_kind
@@ -37,6 +37,14 @@ def test_public_validation_sets_have_no_annotations(read):
     content = ytvis_content()
     del content["annotations"]
     assert len(read(content).videos) == 2
+
+
+def test_sizes_of_masks_become_whole_numbers(read):
+    content = ytvis_content()
+    content["annotations"][1]["segmentations"] = [COMPRESSED | {"size": [4.0, 6.0]}, []]
+    rles = read(content).videos[0].tracks[1].rles
+    assert [type(side) for side in rles[0]["size"]] == [int, int]
+    assert sorted(rles) == [0]  # nothing is not an empty mask
 
 
 @pytest.mark.parametrize(
@@ -178,7 +186,9 @@ def test_all_problems_are_counted_and_twenty_listed(read):
     with pytest.raises(DatasetError) as raised:
         read(content)
     lines = str(raised.value).splitlines()
-    assert lines[0].endswith("has 30 bad entries; correct them, or leave them out by reading it leniently:")
+    assert lines[0].endswith(
+        "has 30 bad entries; correct them, or leave them out with --lenient (lenient=True):"
+    )
     assert len(lines) == 22
     assert lines[-1].strip() == "and 10 more"
     assert len(raised.value.problems) == 30

@@ -43,8 +43,8 @@ class DatasetError(InputError):
         self.problems = tuple(problems)
         what, them = ("entry", "it") if len(problems) == 1 else ("entries", "them")
         super().__init__(
-            f"{path} has {len(problems)} bad {what}; correct {them}, or leave {them} out by reading it "
-            f"leniently:\n{listing(problems)}"
+            f"{path} has {len(problems)} bad {what}; correct {them}, or leave {them} out with --lenient "
+            f"(lenient=True):\n{listing(problems)}"
         )
 
 

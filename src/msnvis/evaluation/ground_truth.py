@@ -12,10 +12,10 @@ import numpy as np
 from msnvis import masks as mask_ops
 from msnvis.datasets.formats.fields import entry_name, flag, size
 from msnvis.datasets.formats.fields import field as typed
+from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
 from msnvis.evaluation.problems import refuse
-from msnvis.evaluation.segmentations import read_masks
 from msnvis.io.formats import reading
 
 

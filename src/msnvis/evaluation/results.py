@@ -16,7 +16,7 @@ from msnvis.datasets.video import VideoDataset
 from msnvis.errors import InputError
 from msnvis.evaluation.ground_truth import GroundTruth, TrueVideo
 from msnvis.evaluation.problems import refuse
-from msnvis.evaluation.segmentations import read_masks
+from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.io.formats import reading
 from msnvis.io.formats.json_list import holds_list, read_list
 from msnvis.masks import RLE

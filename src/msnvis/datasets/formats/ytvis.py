@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from msnvis import masks as mask_ops
 from msnvis.datasets.formats import coco_json, output
 from msnvis.datasets.formats.base import DatasetFormat, Frames, dataset_formats
 from msnvis.datasets.formats.coco_json import Categories
 from msnvis.datasets.formats.fields import entry_name, field, flag, size
 from msnvis.datasets.formats.frames import frame_file, images_folder
+from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
 from msnvis.io.formats.ytvis import mask_lists
@@ -108,8 +108,8 @@ def _video_of(entry: Any, videos: Mapping[int, AnnotatedVideo], listed: set[int]
 
 
 def _track(entry: Any, video: AnnotatedVideo, categories: Categories) -> AnnotatedTrack:
-    segmentations = field(entry, "segmentations", list)
-    for key in ("segmentations", "bboxes", "areas"):
+    masks, _ = read_masks(entry, video.size, video.num_frames)
+    for key in ("bboxes", "areas"):
         values = field(entry, key, list, None)
         if values is not None and len(values) != video.num_frames:
             raise ValueError(f"it has {len(values)} {key} for the {video.num_frames} frames of its video")
@@ -117,13 +117,7 @@ def _track(entry: Any, video: AnnotatedVideo, categories: Categories) -> Annotat
     claimed = field(entry, "height", int, height), field(entry, "width", int, width)
     if claimed != video.size:
         raise ValueError(f"its height and width are {claimed}, those of its video {video.size}")
-    rles = {}
-    for index, segmentation in enumerate(segmentations):
-        if segmentation is not None:
-            try:
-                rles[index] = mask_ops.from_json(segmentation, video.size)
-            except ValueError as error:
-                raise ValueError(f"frame {index}: {error}") from None
+    rles = {index: rle for index, rle in enumerate(masks) if rle is not None}
     return AnnotatedTrack(field(entry, "id", int), categories.label(entry), rles, flag(entry, "iscrowd"))
 
 

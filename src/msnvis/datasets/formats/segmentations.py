@@ -38,7 +38,8 @@ def read_masks(entry: Any, size: tuple[int, int], num_frames: int) -> tuple[list
 def _read(segmentations: list[Any], frames: list[int], size: tuple[int, int]) -> tuple[list[RLE], np.ndarray]:
     try:  # nearly all files hold what encoders write
         rles = [RLE(size=item["size"], counts=item["counts"].encode("ascii")) for item in segmentations]
-        return rles, mask_ops.strict_areas(rles, size)
+        pixels = mask_ops.strict_areas(rles, size)
+        return [RLE(size=list(size), counts=rle["counts"]) for rle in rles], pixels  # 4.0 is equal to 4
     except (ValueError, TypeError, KeyError, AttributeError):
         rles = [_mend(item, frame, size) for item, frame in zip(segmentations, frames, strict=True)]
         return rles, mask_ops.areas(rles)
