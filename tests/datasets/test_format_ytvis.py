@@ -2,7 +2,16 @@ import os
 
 import numpy as np
 import pytest
-from dataset_makers import COMPRESSED, RUNS, SQUARE, pixels, write_frames, write_image, write_json, ytvis_content
+from dataset_makers import (
+    COMPRESSED,
+    RUNS,
+    SQUARE,
+    pixels,
+    write_frames,
+    write_image,
+    write_json,
+    ytvis_content,
+)
 
 from msnvis.datasets.formats import read_dataset, write_dataset
 from msnvis.datasets.problems import DatasetError, count_by_kind
