@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from msnvis.datasets.formats.fields import entry_name, field
+from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import VideoDataset
 from msnvis.errors import InputError
 from msnvis.evaluation.ground_truth import GroundTruth, TrueVideo
 from msnvis.evaluation.problems import refuse
-from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.io.formats import reading
 from msnvis.io.formats.json_list import holds_list, read_list
 from msnvis.masks import RLE
@@ -57,15 +57,6 @@ class FoundTrack:
     areas: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """An entry before it is checked, its numbers those of the ground truth, and how messages call it."""
-
-    file: str
-    name: str
-    content: Any
-
-
 def read_results(results: Results, truth: GroundTruth, class_agnostic: bool = False) -> Iterator[FoundTrack]:
     """The tracks in their order, each read when it is asked for.
 
@@ -76,93 +67,96 @@ def read_results(results: Results, truth: GroundTruth, class_agnostic: bool = Fa
 
     Raises `InputError`, with all that is wrong, after the last track.
     """
-    problems = Problems()
-    for place, entry in enumerate(_entries(results, truth, class_agnostic)):
+    reader = _Reader(truth, class_agnostic)
+    for place, (file, name, entry) in enumerate(reader.entries(results)):
         track = None
-        with problems.noted(entry.file, entry.name, "result"):
-            track = _track(place, entry.content, truth, class_agnostic)
-        if track and not problems.found:
+        with reader.problems.noted(file, name, "result"):
+            track = reader.track(place, entry)
+        if track and not reader.problems.found:
             yield track
-    refuse(problems)
+    refuse(reader.problems)
 
 
-def _track(place: int, entry: Any, truth: GroundTruth, class_agnostic: bool) -> FoundTrack:
-    video = truth.videos.get(field(entry, "video_id", int))
-    if video is None:
-        raise ValueError(f"its video_id {entry['video_id']} is none of the videos of {truth.where}")
-    category = field(entry, "category_id", int)
-    if category not in truth.categories and not class_agnostic:
-        raise ValueError(f"its category_id {category} is none of the categories of {truth.where}")
-    score = field(entry, "score", float)
-    if not math.isfinite(score):
-        raise ValueError(f"its score is {score}, which cannot be ranked")
-    return FoundTrack(place, video, category, float(score), *read_masks(entry, video.size, video.num_frames))
+class _Reader:
+    """Entries go around with the file that they are from and with what messages call them."""
 
+    def __init__(self, truth: GroundTruth, class_agnostic: bool) -> None:
+        self.problems = Problems()
+        self._truth = truth
+        self._class_agnostic = class_agnostic
+        self._numbers = {name: number for number, name in truth.categories.items()}
 
-def _entries(results: Results, truth: GroundTruth, class_agnostic: bool) -> Iterator[_Entry]:
-    if isinstance(results, VideoDataset):
-        results = map(results.instances, results.videos)
-    elif isinstance(results, VideoInstances):
-        results = [results]
-    if isinstance(results, (str, Path)):
-        yield from _file_entries(Path(results), truth, class_agnostic)
-    elif isinstance(results, Mapping):
-        yield from _own_entries(results, "the results", truth, class_agnostic)
-    else:
-        for place, item in enumerate(results):
-            if isinstance(item, VideoInstances):
-                yield from _own_entries(item.to_ytvis(), f"video '{item.name}'", truth, class_agnostic)
-            else:
-                yield _Entry("the results", f"entry {place}", item)
+    def track(self, place: int, entry: Any) -> FoundTrack:
+        """Raises ValueError with what is wrong."""
+        video = self._truth.videos.get(field(entry, "video_id", int))
+        if video is None:
+            raise ValueError(f"its video_id {entry['video_id']} is none of the videos of {self._truth.where}")
+        category = field(entry, "category_id", int)
+        if category not in self._truth.categories and not self._class_agnostic:
+            raise ValueError(f"its category_id {category} is none of the categories of {self._truth.where}")
+        score = field(entry, "score", float)
+        if not math.isfinite(score):
+            raise ValueError(f"its score is {score}, which cannot be ranked")
+        masks = read_masks(entry, video.size, video.num_frames)
+        return FoundTrack(place, video, category, float(score), *masks)
 
+    def entries(self, results: Results) -> Iterator[tuple[str, str, Any]]:
+        if isinstance(results, VideoDataset):
+            results = map(results.instances, results.videos)
+        elif isinstance(results, VideoInstances):
+            results = [results]
+        if isinstance(results, (str, Path)):
+            yield from self._file_entries(Path(results))
+        elif isinstance(results, Mapping):
+            yield from self._own_entries(results, "the results")
+        else:
+            for place, item in enumerate(results):
+                if isinstance(item, VideoInstances):
+                    yield from self._own_entries(item.to_ytvis(), f"video '{item.name}'")
+                else:
+                    yield "the results", f"entry {place}", item
 
-def _file_entries(path: Path, truth: GroundTruth, class_agnostic: bool) -> Iterator[_Entry]:
-    if not path.is_dir() and holds_list(path):
-        for place, item in enumerate(read_list(path)):
-            yield _Entry(str(path), f"entry {place}", item)
-        return
-    files = sorted(path.rglob(TRACKS)) if path.is_dir() else [path]
-    if not files:
-        raise InputError(
-            f"{path} holds no {TRACKS}; give the folder that `msnvis run` wrote, or a results file"
-        )
-    for file in files:
-        content, where = reading.load_json(file)
-        yield from _own_entries(content, where, truth, class_agnostic)
+    def _file_entries(self, path: Path) -> Iterator[tuple[str, str, Any]]:
+        if not path.is_dir() and holds_list(path):
+            for place, item in enumerate(read_list(path)):
+                yield str(path), f"entry {place}", item
+            return
+        files = sorted(path.rglob(TRACKS)) if path.is_dir() else [path]
+        if not files:
+            raise InputError(f"{path} holds no {TRACKS}; give the folder that `msnvis run` wrote, or a file")
+        for file in files:
+            yield from self._own_entries(*reading.load_json(file))
 
+    def _own_entries(self, content: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, Any]]:
+        """Of ``tracks.json``, whose videos and categories have numbers of their own."""
+        with reading.explained(where):
+            videos = _video_numbers(content, self._truth)
+            names = {c["id"]: c["name"] for c in field(content, "categories", list)}
+            annotations = field(content, "annotations", list)
+        names.setdefault(UNNAMED_CATEGORY, UNNAMED_CLASS)
+        for place, entry in enumerate(annotations):
+            name, translated = entry_name("track", entry, place), None
+            with self.problems.noted(where, name, "result"):
+                category = self._category(field(entry, "category_id", int), names)
+                video = videos.get(field(entry, "video_id", int))
+                translated = {**entry, "video_id": video, "category_id": category}
+            # What nothing could name does not say of which class it is.
+            if translated and (category != UNNAMED_CATEGORY or self._class_agnostic):
+                yield where, name, translated
 
-def _own_entries(
-    content: Mapping[str, Any], where: str, truth: GroundTruth, class_agnostic: bool
-) -> Iterator[_Entry]:
-    """Of ``tracks.json``, whose numbers of videos and categories need not be those of the ground truth."""
-    with reading.explained(where):
-        videos = _video_numbers(content, truth)
-        names = {c["id"]: c["name"] for c in field(content, "categories", list)}
-        annotations = field(content, "annotations", list)
-    numbers = {name: number for number, name in truth.categories.items()}
-    for place, entry in enumerate(annotations):
-        name = entry_name("track", entry, place)
-        with reading.explained(f"{where}: {name}"):
-            category, video = field(entry, "category_id", int), field(entry, "video_id", int)
-            class_name = names.get(category, UNNAMED_CLASS if category == UNNAMED_CATEGORY else None)
-            if class_name in numbers:
-                category = numbers[class_name]
-            elif not class_agnostic:
-                if category == UNNAMED_CATEGORY:
-                    continue  # nothing named it, so it is no answer to which class it is
-                raise ValueError(
-                    f"its class '{class_name}' is none of the categories of {truth.where} (a class-agnostic "
-                    "evaluation would take it)"
-                )
-            content = {**entry, "video_id": videos[video], "category_id": category}
-        yield _Entry(where, name, content)
+    def _category(self, number: int, names: Mapping[int, str]) -> int:
+        """The number that the ground truth has for a class of the results."""
+        name = names.get(number)
+        if name not in self._numbers and number != UNNAMED_CATEGORY and not self._class_agnostic:
+            raise ValueError(f"its class '{name}' is none of the categories of {self._truth.where}")
+        return self._numbers.get(name, number)
 
 
 def _video_numbers(content: Mapping[str, Any], truth: GroundTruth) -> dict[int, int]:
     """Id of each video in the results -> its id in the ground truth.
 
-    By name; every file of `msnvis run` calls its only video 1. By id where the names are unknown and no such
-    file is at hand, or where there is one video on both sides.
+    By name, because every file of `msnvis run` calls its only video 1. By id where there are as many videos
+    as in the ground truth, under other names.
     """
     entries = field(content, "videos", list)
     by_name: dict[str, list[int]] = {}

@@ -12,6 +12,8 @@ from msnvis.io.formats import reading
 
 #: Characters read at a time.
 _BLOCK = 1 << 20
+#: Characters behind a number that tell whether it is complete.
+_UNDECIDED = 3
 #: What JSON calls white space.
 _BLANK = " \t\r\n"
 
@@ -88,8 +90,8 @@ class _Window:
                 if not self._read():
                     raise
                 continue
-            if end == len(self._text) and self._read():
-                continue  # a number may go on behind what was read
+            if len(self._text) - end < _UNDECIDED and self._read():
+                continue  # a number may go on: what is here of 1.5e+7 may be 1, 1. or 1.5e+
             self._position = end
             return element
 
