@@ -97,8 +97,8 @@ class _Window:
 
     def _read(self) -> bool:
         """Read at least as much as there is, so that long elements are not tried too often."""
-        self._text = self._text[self._position :]
-        self._position = 0
-        more = self._file.read(max(_BLOCK, len(self._text)))
-        self._text += more
+        rest = self._text[self._position :]
+        more = self._file.read(max(_BLOCK, len(rest)))
+        if more:
+            self._text, self._position = rest + more, 0
         return bool(more)
