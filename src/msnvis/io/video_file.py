@@ -102,10 +102,10 @@ class VideoFile(FrameSource):
                 pass
         index = self._index
         assert index is not None  # set by a complete walk
-        in_memory, on_disk = (
-            max(1, limit // (3 * self.size[0] * self.size[1])) for limit in (MEMORY_BYTES, DISK_BYTES)
-        )
-        with _Stack(self.size, in_memory) as stack:
+        image_bytes = 3 * self.size[0] * self.size[1]
+        in_memory = max(1, MEMORY_BYTES // min(image_bytes, index.frame_bytes))
+        on_disk = max(1, DISK_BYTES // image_bytes)
+        with _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes) as stack:
             for first, last in index.chunks(in_memory, on_disk):
                 self._decode_chunk(index, first, last, stack)
                 for position in reversed(range(first, last)):
@@ -182,7 +182,7 @@ class VideoFile(FrameSource):
         wanted = set(numbers)
         for number, frame in enumerate(self._decode_from_start()):
             if number in wanted:
-                stack.push(self._upright.image(frame, number))
+                stack.push(frame, number)
             if number == numbers[-1]:
                 return
         raise InputError(f"{self.label} changed or became unreadable while it was being read")
@@ -203,7 +203,7 @@ class VideoFile(FrameSource):
                 if frame.pts == index.pts[number]:
                     if _checksum(frame) != index.checksums[number] and not frame.is_corrupt:
                         return False
-                    stack.push(self._upright.image(frame, number))
+                    stack.push(frame, number)
                     found += 1
                     if found == len(numbers):
                         return True
@@ -283,6 +283,7 @@ class _Index:
         pts, checksums: of every frame walked over, chosen or not.
         kept: numbers (places in `pts`) of the chosen frames.
         times: seconds of the chosen frames.
+        frame_bytes: of the first frame as decoded.
     """
 
     def __init__(self) -> None:
@@ -290,12 +291,15 @@ class _Index:
         self.checksums = array("L")
         self.kept = array("q")
         self.times = array("d")
+        self.frame_bytes = 0
         self.is_ordered = True
         self._keys = array("q")
 
     def add(self, frame: av.VideoFrame, time: float | None) -> None:
         """Note a frame; `time` is None where it is not chosen."""
         number = len(self.pts)
+        if not number:
+            self.frame_bytes = sum(plane.buffer_size for plane in frame.planes)
         if frame.pts is None or (number and frame.pts <= self.pts[-1]):
             self.is_ordered = False
         if frame.key_frame:
@@ -336,13 +340,20 @@ class _Index:
 
 
 class _Stack:
-    """Images waiting for their turn: the first `memory_frames` in memory, the others in a temporary file."""
+    """Frames waiting for their turn: the first `memory_frames` in memory, the others in a temporary file.
 
-    def __init__(self, size: tuple[int, int], memory_frames: int) -> None:
+    Those in memory stay as decoded where that is smaller than the image (4:2:0 is half of it).
+    """
+
+    def __init__(
+        self, upright: Upright, size: tuple[int, int], memory_frames: int, keep_decoded: bool
+    ) -> None:
+        self._upright = upright
         self._shape = (*size, 3)
         self._bytes = 3 * size[0] * size[1]
         self._memory_frames = memory_frames
-        self._images: list[np.ndarray] = []
+        self._keep_decoded = keep_decoded
+        self._waiting: list[tuple[av.VideoFrame, int] | np.ndarray] = []
         self._spilled = 0
         self._file: IO[bytes] | None = None
 
@@ -353,9 +364,14 @@ class _Stack:
         if self._file is not None:
             self._file.close()
 
-    def push(self, image: np.ndarray) -> None:
-        if len(self._images) < self._memory_frames:
-            self._images.append(image)
+    def push(self, frame: av.VideoFrame, number: int) -> None:
+        in_memory = len(self._waiting) < self._memory_frames
+        if in_memory and self._keep_decoded:
+            self._waiting.append((frame, number))
+            return
+        image = self._upright.image(frame, number)
+        if in_memory:
+            self._waiting.append(image)
             return
         try:
             if self._file is None:
@@ -372,7 +388,8 @@ class _Stack:
 
     def pop(self) -> np.ndarray:
         if not self._spilled:
-            return self._images.pop()
+            top = self._waiting.pop()
+            return top if isinstance(top, np.ndarray) else self._upright.image(*top)
         self._spilled -= 1
         image = np.empty(self._shape, np.uint8)
         self._file.seek(self._spilled * self._bytes)
@@ -380,5 +397,5 @@ class _Stack:
         return image
 
     def clear(self) -> None:
-        self._images.clear()
+        self._waiting.clear()
         self._spilled = 0
