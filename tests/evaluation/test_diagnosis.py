@@ -6,13 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedTrack
 from msnvis.evaluation.diagnosis import diagnose as diagnose_files
 from msnvis.evaluation.diagnosis import diagnose_videos
 from msnvis.evaluation.frames import VideoTracks, frame_overlaps
-from msnvis.evaluation.verdicts import Span
+from msnvis.evaluation.verdicts import ObjectVerdict, Span, TrackVerdict
 from msnvis.structures import Track
 
 CLASSES = ("cat", "dog")
@@ -189,6 +191,52 @@ def test_without_anything():
     assert diagnose([], []).objects == []
     assert diagnose([], [found(0, on(0, TEN))]).track_counts()["false positive"] == 1
     assert diagnose([gt(7, on(0, TEN))], []).object_counts()["missed"] == 1
+
+
+SQUARES = st.dictionaries(st.integers(0, 5), st.integers(0, 12).map(square), max_size=6)
+ITEMS = st.lists(st.tuples(SQUARES, st.integers(0, 1)), max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ITEMS, ITEMS)
+def test_every_verdict_agrees_with_what_is_told_with_it(objects, tracks):
+    diagnosis = diagnose(
+        [gt(i, rles, label) for i, (rles, label) in enumerate(objects)],
+        [found(i, rles, label) for i, (rles, label) in enumerate(tracks)],
+        frames=6,
+    )
+    assert len(diagnosis.objects) == len(objects)
+    assert len(diagnosis.tracks) == len(tracks)
+    by_track = {item.track: item for item in diagnosis.tracks}
+    for item in diagnosis.objects:
+        seen = sorted(objects[item.object][0])
+        uncovered = [frame for frame in seen if any(gap.first <= frame <= gap.last for gap in item.gaps)]
+        assert item.frames == len(seen)
+        assert item.coverage == pytest.approx(1 - len(uncovered) / len(seen) if seen else 0)
+        if item.verdict is ObjectVerdict.FOUND:
+            assert (by_track[item.track].verdict.value, by_track[item.track].object) == (
+                "matched",
+                item.object,
+            )
+        if item.verdict is ObjectVerdict.CONFUSED:
+            assert by_track[item.track].verdict.value == "confused"
+            assert item.category != item.track_category
+    for item in diagnosis.tracks:
+        good = item.verdict in (TrackVerdict.MATCHED, TrackVerdict.CONFUSED)
+        assert not good or item.iou >= 0.5
+        assert (item.object is None) == (item.verdict is TrackVerdict.FALSE_POSITIVE)
+
+
+@settings(max_examples=20, deadline=None)
+@given(ITEMS)
+def test_the_ground_truth_itself_leaves_nothing_to_fix(objects):
+    apart = [({f: square(10 * i) for f in rles}, label) for i, (rles, label) in enumerate(objects) if rles]
+    diagnosis = diagnose(
+        [gt(i, rles, label) for i, (rles, label) in enumerate(apart)],
+        [found(i, rles, label) for i, (rles, label) in enumerate(apart)],
+        frames=6,
+    )
+    assert diagnosis.object_counts()["found"] == diagnosis.track_counts()["matched"] == len(apart)
 
 
 def test_frame_overlaps_count_pixels():

@@ -20,7 +20,7 @@ from msnvis.io.formats.png import read_labels
 
 #: Pixels of this value in ground truth belong to no object and are not judged.
 VOID = 255
-#: Objects that an unsupervised result may propose for a sequence (DAVIS 2019 challenge, section 2).
+#: Objects that an unsupervised result may propose for a sequence (official `max_n_proposals`).
 MAX_PROPOSALS = 20
 #: J or F above which a frame counts as recalled.
 _RECALL_AT = 0.5

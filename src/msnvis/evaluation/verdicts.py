@@ -1,8 +1,8 @@
 """What a diagnosis says of each object and each track.
 
 The thresholds are those of published taxonomies. TIDE (Bolya et al., ECCV 2020, section 2.2) takes two masks
-for the same object from an IoU of 0.5 and for strangers below 0.1. MOTChallenge (Milan et al., "MOT16", 2016,
-section 4.1.4) calls an object mostly tracked from 80 % of its frames and mostly lost below 20 %.
+for the same object from an IoU of 0.5 and for strangers below 0.1. MOTChallenge (Milan et al., "MOT16", 2016)
+calls an object mostly tracked from 80 % of its frames and mostly lost below 20 %.
 """
 
 from __future__ import annotations
