@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -261,3 +264,27 @@ def test_evaluation_reads_what_the_reader_reads(shapes):
         for r in records
     ]
     assert summarise(found, records, ("disc", "box"))["ap50"] == 1
+
+
+@pytest.mark.slow
+def test_two_processes_train_like_one_with_the_same_images_a_step(shapes, tmp_path):
+    data, images = shapes
+    command = ["-m", "msnvis", "train", "segmenter", "--annotations", data, "--images", images]
+    command += ["--steps", 3, "--canvas", 96, "--hold-out", 2, "--workers", 0, "--validate-every", 2]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    for output, start, batch_size in (("one", [], 4), ("two", launcher, 2)):
+        words = [sys.executable, *start, *command, "--batch-size", batch_size, "-o", tmp_path / output]
+        subprocess.run([str(word) for word in words], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    one, two = (read_history(tmp_path / output) for output in ("one", "two"))
+    # The first process alone writes: each entry is there once.
+    assert [(e["kind"], e["step"]) for e in two] == [(e["kind"], e["step"]) for e in one]
+    assert len(list((tmp_path / "two").glob("events*"))) == 1
+    first, second = one[-2], two[-2]
+    assert first["kind"] == second["kind"] == "train"
+    # Proposals are sampled in each process for itself; box regression is of all of them, so it shows whether
+    # the processes had the same images between them as the one, and whether their mean is what is shown.
+    assert second["loss"] == pytest.approx(first["loss"], rel=0.02)
+    assert second["loss_rpn_box_reg"] == pytest.approx(first["loss_rpn_box_reg"], rel=1e-3)
+    assert torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)["step"] == 3
+    weights = load_file(tmp_path / "two" / "final.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())

@@ -52,7 +52,7 @@ def segmenter(
 ) -> None:
     """Train the `compact` segmenter on COCO-format data; started again, it goes on where it was interrupted.
 
-    Several GPUs: accelerate launch -m msnvis train segmenter ...
+    Several GPUs: torchrun --standalone --nproc-per-node 4 -m msnvis train segmenter ...
     """
     if len(images) != len(annotations):
         raise OptionError(

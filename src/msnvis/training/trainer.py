@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ CHECKPOINT = "checkpoint.pt"
 BEST_WEIGHTS = "best.safetensors"
 FINAL_WEIGHTS = "final.safetensors"
 HISTORY = "history.jsonl"
+#: The first process validates alone; the others wait for it so long before they give up.
+_VALIDATION_TIME = timedelta(hours=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +155,7 @@ class Trainer(ABC):
                 raise
         if main:
             self.save_weights(self.options.output / FINAL_WEIGHTS)
+        self.accelerator.end_training()
         return metrics
 
     def warmed_up(self) -> float:
@@ -175,7 +181,8 @@ class Trainer(ABC):
         with self.accelerator.autocast():
             losses = self.losses(batch)
             total = sum(losses.values())
-        if not torch.isfinite(total):
+        shown = self._mean_over_processes({"loss": total, **losses})
+        if not math.isfinite(shown["loss"]):
             raise MsnvisError(
                 f"the loss is not finite at step {self.step}; lower the learning rate and run again"
             )
@@ -184,7 +191,11 @@ class Trainer(ABC):
         self.accelerator.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
         self.average.update_parameters(self.accelerator.unwrap_model(self.network))
-        return {"loss": total.item()} | {name: value.item() for name, value in losses.items()}
+        return shown
+
+    def _mean_over_processes(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        values = torch.stack([value.detach().float() for value in losses.values()])
+        return dict(zip(losses, self.accelerator.reduce(values, "mean").tolist(), strict=True))
 
     def _decay(self, average: Tensor, value: Tensor, count: Tensor) -> Tensor:
         """Exponential moving average that forgets the first steps quickly."""
@@ -257,14 +268,21 @@ def make_accelerator(precision: str):
         MissingExtraError: ``pip install msnvis[train]`` is needed.
     """
     try:
-        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
     except ImportError as error:
         raise MissingExtraError("training needs `pip install msnvis[train]`") from error
-    # A batch may leave a head without gradient: one without a single mask, for example.
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
     return Accelerator(
         mixed_precision=precision,
         step_scheduler_with_optimizer=False,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        # Unless it is told to stay on the CPU, Accelerate takes each of several processes without a GPU for
+        # a training of its own.
+        cpu=processes > 1 and not torch.cuda.is_available(),
+        kwargs_handlers=[
+            # A batch may leave a head without gradient: one without a single mask, for example.
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+            InitProcessGroupKwargs(timeout=_VALIDATION_TIME),
+        ],
     )
 
 
