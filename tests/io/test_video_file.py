@@ -353,3 +353,22 @@ def test_description_of_a_video(videos):
     assert info.variable_frame_rate is False and info.live is False and info.warnings == []
     text = str(info)
     assert "one_group.mp4" in text and "64x48" in text and "25 fps" in text and "1.60 s" in text
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_picked_frames_are_those_of_a_full_read(videos, name):
+    source = open_source(videos[name], start=2, stride=2)
+    assert [(f.index, number_of(f.image)) for f in source.pick({3, 1})] == [(1, 4), (3, 8)]
+    every = {frame.index: (frame.timestamp, number_of(frame.image)) for frame in source.frames()}
+    for wanted in ([], [0], [1, 5, len(every) - 1], [7, len(every) + 5]):
+        found = [(f.index, (f.timestamp, number_of(f.image))) for f in source.pick(wanted)]
+        assert found == [(index, every[index]) for index in wanted if index in every]
+
+
+def test_picking_from_a_long_file_does_not_decode_all_of_it(tmp_path):
+    path = write_video(tmp_path / "long.mp4", 200, options={"g": "10", "x264-params": "scenecut=0"})
+    source = open_source(path)
+    assert sum(1 for _ in source.frames()) == 200
+    with mock.patch.object(source, "_decode_from_start") as from_start:
+        assert [number_of(frame.image) for frame in source.pick([15, 105])] == [15, 105]
+    assert not from_start.called

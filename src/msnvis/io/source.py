@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,6 +73,14 @@ class FrameSource(ABC):
     def frames_reversed(self) -> Iterator[Frame]:
         """The same frames with the same indices and timestamps, last first, in bounded memory."""
         raise InputError(f"{self.label} is live and can only be read forward; use the direction 'forward'")
+
+    def pick(self, indices: Collection[int]) -> Iterator[Frame]:
+        """The frames of these indices in ascending order; those that do not exist are left out."""
+        for frame in self.frames() if indices else ():
+            if frame.index in indices:
+                yield frame
+            if frame.index >= max(indices):
+                return
 
     def describe(self) -> VideoInfo:
         """What the input is as a whole: kind, coding, size, length."""

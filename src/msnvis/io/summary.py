@@ -32,7 +32,7 @@ def write_summary(instances: VideoInstances, source: FrameSource, path: Path) ->
 
     Args:
         instances: the results.
-        source: the video, read once more up to the last frame shown; of a live one only the timeline is
+        source: the video, of which the frames shown are read once more; of a live one only the timeline is
             drawn.
         path: of the PNG file.
 
@@ -78,13 +78,10 @@ def _pictures(instances: VideoInstances, source: FrameSource) -> list[Image.Imag
     chosen = set(choose_frames(instances))
     renderer = OverlayRenderer()
     pictures: list[Image.Image] = []
-    for frame in source.frames() if chosen else ():
-        if frame.index in chosen:
-            image = _fit(frame.image, columns=4 if frame.image.shape[1] >= frame.image.shape[0] else 6)
-            image = draw_frame(renderer, image, instances, present[frame.index], frame.index)
-            pictures.append(_stamped(Image.fromarray(image), clock_text(frame.timestamp, 0.1)))
-        if frame.index >= max(chosen):
-            break
+    for frame in source.pick(chosen):
+        image = _fit(frame.image, columns=4 if frame.image.shape[1] >= frame.image.shape[0] else 6)
+        image = draw_frame(renderer, image, instances, present[frame.index], frame.index)
+        pictures.append(_stamped(Image.fromarray(image), clock_text(frame.timestamp, 0.1)))
     return pictures
 
 

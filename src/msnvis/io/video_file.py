@@ -13,8 +13,8 @@ from __future__ import annotations
 import tempfile
 import zlib
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -109,6 +109,17 @@ class VideoFile(FrameSource):
             for first, last in index.chunks(in_memory, on_disk):
                 self._decode_chunk(index, first, last, stack)
                 for position in reversed(range(first, last)):
+                    yield Frame(position, index.times[position], stack.pop())
+
+    def pick(self, indices: Collection[int]) -> Iterator[Frame]:
+        index = self._index
+        if index is None or not index.is_seeking_worthwhile(indices):
+            yield from super().pick(indices)
+            return
+        with _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack:
+            for position in sorted(indices):
+                if position < len(index.times):
+                    self._decode_chunk(index, position, position + 1, stack)
                     yield Frame(position, index.times[position], stack.pop())
 
     def _open(self) -> av.container.InputContainer:
@@ -332,6 +343,13 @@ class _Index:
                 first = max(group, end - (on_disk if often else in_memory))
             yield first, end
             end = first
+
+    def is_seeking_worthwhile(self, positions: Collection[int]) -> bool:
+        """Whether fewer frames are decoded by seeking to each of `positions` than by reading to the last."""
+        numbers = [self.kept[position] for position in positions if position < len(self.kept)]
+        if not numbers or not self.is_ordered or not self._keys:
+            return False
+        return sum(n - self._keys[max(0, bisect_right(self._keys, n) - 1)] for n in numbers) < max(numbers)
 
     def seek_targets(self, number: int) -> list[int]:
         """Timestamps of the two keyframes before frame `number`; seeking to the last may land behind it."""
