@@ -18,6 +18,8 @@ PATH_INTERVAL = (9.0, 17.0)
 FIELD_NODES = 4
 #: Parts of a frame in which curves are known.
 _STEPS = 32
+#: Share of the longer side of a cut-out by which bending may move its border at most.
+_BEND_RESERVE = 0.08
 
 
 class Curve:
@@ -180,7 +182,7 @@ class ObjectMotion:
         field = Curve.wander(rng, frames, rng.uniform(4, 10), -nodes, nodes)
         extent = 0.65 * scale * np.array(size[::-1])
         path = _path(rng, frames, np.array(frame[::-1], float), extent, liveliness)
-        return cls(size, scale, path, pose, field, cut, bool(rng.random() < 0.4))
+        return cls(size, scale, path, pose, field, cut, bool(rng.random() < 0.6))
 
     def to_frame(self, camera: Camera, time: float) -> np.ndarray:
         """From the cut-out to the frame."""
@@ -192,6 +194,11 @@ class ObjectMotion:
         """The same motion for the same cut-out in another resolution: ``(height, width)`` and its scale."""
         ratio = size[0] / self.size[0]
         return replace(self, size=size, scale=scale, field=lambda time: self.field(time) * ratio)
+
+    @property
+    def reserve(self) -> float:
+        """How far bending may move the border, in pixels of the frame."""
+        return _BEND_RESERVE * self.scale * max(self.size)
 
     def max_zoom(self, frames: int) -> float:
         """The largest zoom, beside `scale`, at any frame."""
@@ -208,7 +215,7 @@ class ObjectMotion:
         return rotation(angle) @ shape @ perspective @ translation(-width / 2, -height / 2)
 
     def _hiding_cut(self, matrix: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
-        """Move the object until its cut side is beyond that side of the frame."""
+        """Move the object so that its cut side is just beyond that side of the frame, as in the photo."""
         top_left, top_right, bottom_right, bottom_left = range(4)
         ends = {
             "left": (top_left, bottom_left),
@@ -218,11 +225,10 @@ class ObjectMotion:
         }[self.cut]
         axis = 0 if self.cut in ("left", "right") else 1
         side = apply(matrix, corners(self.size)[list(ends)])[:, axis]
-        reserve = 0.08 * self.scale * max(self.size)  # bending may pull the side in
         if self.cut in ("left", "top"):
-            shift = min(-reserve - side.max(), 0.0)
+            shift = -self.reserve - side.max()
         else:
-            shift = max(frame[1 - axis] + reserve - side.min(), 0.0)
+            shift = frame[1 - axis] + self.reserve - side.min()
         return (translation(shift, 0) if axis == 0 else translation(0, shift)) @ matrix
 
 
@@ -237,10 +243,10 @@ def _path(
         liveliness: 0..1, scales the steps between stations inside.
     """
     times = key_times(frames, rng.uniform(*PATH_INTERVAL))
-    inside = rng.uniform(0.12, 0.88, 2) * frame
+    inside = rng.uniform(0.2, 0.8, 2) * frame
     was_outside, stations = False, []
     for _ in times:
-        inside = np.clip(inside + rng.normal(0, 0.2 * liveliness, 2) * frame, 0.05 * frame, 0.95 * frame)
+        inside = np.clip(inside + rng.normal(0, 0.2 * liveliness, 2) * frame, 0.1 * frame, 0.9 * frame)
         was_outside = not was_outside and rng.random() < 0.25
         stations.append(_beyond(rng, inside, frame, extent) if was_outside else inside)
     return Curve(times, np.array(stations))

@@ -72,8 +72,7 @@ class _Moving:
         outline = corners(cutout.size)
         times = _exposures(lambda t: apply(motion.to_frame(self._camera, t), outline), time, shutter)
         matrices = [motion.to_frame(self._camera, t) for t in times]
-        reserve = 0.06 * motion.scale * max(cutout.size)
-        box = _box([apply(m, outline) for m in matrices], reserve, self._camera.frame)
+        box = _box([apply(m, outline) for m in matrices], motion.reserve, self._camera.frame)
         if box is None:
             return None
         total = sum(self._exposure(m, t, box) for m, t in zip(matrices, times, strict=True))

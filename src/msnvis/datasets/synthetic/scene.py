@@ -17,14 +17,14 @@ from msnvis.datasets.synthetic.sources import SourceObject, Sources
 COPIES = 0.12
 SAME_CLASS = 0.25
 #: Square root of an object's area as a share of the height of the frame.
-SIZES = (0.14, 0.65)
+SIZES = (0.16, 0.7)
 #: Photographs are enlarged no more than this.
 MAX_SCALE = 1.6
 
 
 @dataclass(frozen=True)
 class MovingObject:
-    """A cut-out on its way; `depth` over time is 0 (near) to 1 (far)."""
+    """A cut-out on its way; `depth` over time is about 0 (near) to 1 (far)."""
 
     source: SourceObject
     cutout: Cutout
@@ -101,9 +101,9 @@ def _choose(sources: Sources, chosen: list[SourceObject], rng: np.random.Generat
 
 
 def _standing(background: ImageRecord, rng: np.random.Generator) -> tuple[StandingObject, ...]:
-    """Large ones far away: where masks of a photograph overlap, the smaller object is in front as a rule."""
+    """Most are behind what moves, large ones farthest: where they overlap, the smaller one is in front."""
     by_size = sorted(background.annotations, key=lambda a: (a.box[2] - a.box[0]) * (a.box[3] - a.box[1]))
-    depths = np.sort(rng.uniform(0.2, 1.0, len(by_size)))
+    depths = np.sort(rng.uniform(0.5, 1.3, len(by_size)))
     return tuple(StandingObject(a, float(d)) for a, d in zip(by_size, depths, strict=True))
 
 
