@@ -5,7 +5,15 @@ import pytest
 from torchvision.models import ViT_B_16_Weights
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
-from msnvis.datasets.labels import LABEL_SPACES, class_map, imagenet_classes, imagenet_map, label_space
+from msnvis.datasets.labels import (
+    LABEL_SPACES,
+    class_map,
+    imagenet_classes,
+    imagenet_map,
+    label_space,
+    openimages_classes,
+    openimages_map,
+)
 from msnvis.errors import UnknownPartError
 
 
@@ -44,6 +52,13 @@ def imagenet_of(space: str) -> dict[str, list[str]]:
     matrix, names = imagenet_map(label_space(space)), imagenet_classes()
     columns = enumerate(label_space(space).classes)
     return {name: [names[i] for i in np.flatnonzero(matrix[:, column])] for column, name in columns}
+
+
+def openimages_of(space: str) -> dict[str, set[str]]:
+    """Class of the space -> its OpenImages classes."""
+    matrix, names = openimages_map(label_space(space)), list(openimages_classes().values())
+    columns = enumerate(label_space(space).classes)
+    return {name: {names[i] for i in np.flatnonzero(matrix[:, column])} for column, name in columns}
 
 
 @pytest.mark.parametrize(("name", "classes"), [("ytvis2019", YTVIS_2019), ("ytvis2021", YTVIS_2021)])
@@ -102,6 +117,57 @@ def test_coco_to_youtube_vis():
     assert to_2019["car"] == "sedan"
     assert to_2021.get("mouse") is to_2019["mouse"] is None  # COCO's is for a computer
     assert to_2019["sports ball"] is to_2019["bus"] is to_2019["sheep"] is None
+
+
+#: COCO category id -> YouTube-VIS category id, as VITA, DVIS and MDQE train on COCO.
+TO_2019 = {
+    1: 1,
+    2: 21,
+    3: 6,
+    4: 21,
+    5: 28,
+    7: 17,
+    8: 29,
+    9: 34,
+    17: 14,
+    18: 8,
+    19: 18,
+    21: 15,
+    22: 32,
+    23: 20,
+}
+TO_2019 |= {24: 30, 25: 22, 35: 33, 36: 33, 41: 5, 42: 27, 43: 40}
+TO_2021 = {
+    1: 26,
+    2: 23,
+    3: 5,
+    4: 23,
+    5: 1,
+    7: 36,
+    8: 37,
+    9: 4,
+    16: 3,
+    17: 6,
+    18: 9,
+    19: 19,
+    21: 7,
+    22: 12,
+    23: 2,
+}
+TO_2021 |= {24: 40, 25: 18, 34: 14, 35: 31, 36: 31, 41: 29, 42: 33, 43: 34}
+
+
+@pytest.mark.parametrize(("target", "theirs"), [("ytvis2019", TO_2019), ("ytvis2021", TO_2021)])
+def test_coco_to_youtube_vis_is_the_map_of_others_but_for_what_is_not_the_same_thing(target, theirs):
+    coco, space = label_space("coco"), label_space(target)
+    ours = {
+        id_: space.ids[row.argmax()]
+        for id_, row in zip(coco.ids, class_map(coco.classes, space), strict=True)
+        if row.any()
+    }
+    # They take bicycles for motorbikes and skis for snowboards: in a result these would be wrong names.
+    bicycle, skis = 2, 35
+    assert ours == {id_: to for id_, to in theirs.items() if id_ not in (bicycle, skis)}
 
 
 def test_youtube_vis_2019_and_2021():
@@ -202,3 +268,91 @@ def test_names_that_lead_astray():
     assert "tiger shark" in found["shark"] and "tiger beetle" not in found["tiger"]
     assert "sea snake" in found["snake"] and "hotdog" in found["hot_dog"]
     assert "killer whale" in found["whale"] and "cardigan" not in found["dog"] and "Cardigan" in found["dog"]
+
+
+def test_openimages_has_each_of_its_classes_once():
+    classes = openimages_classes()
+    assert len(classes) == len(set(classes.values())) == 601
+    assert all(mid.startswith("/m/0") for mid in classes)
+    ids = {
+        "/m/01g317": "Person",
+        "/m/0k4j": "Car",
+        "/m/0bt9lr": "Dog",
+        "/m/015p6": "Bird",
+        "/m/03bj1": "Panda",
+    }
+    ids |= {"/m/04_sv": "Motorcycle", "/m/0h8my_4": "Tennis racket", "/m/02wmf": "Flying disc"}
+    assert {mid: classes[mid] for mid in ids} == ids
+
+
+@pytest.mark.parametrize(("space", "sources", "targets"), [("ytvis2019", 65, 39), ("ytvis2021", 81, 40)])
+def test_openimages_classes_count_at_most_once_and_reach_all_of_youtube_vis_but_apes(space, sources, targets):
+    matrix = openimages_map(label_space(space))
+    assert matrix.shape == (601, 40) and matrix.dtype == np.float32
+    assert set(np.unique(matrix)) == {0, 1} and matrix.sum(axis=1).max() == 1
+    assert (matrix.any(axis=1).sum(), matrix.any(axis=0).sum()) == (sources, targets)
+    never = {name for name, found in openimages_of(space).items() if not found}
+    assert never == ({"ape"} if space == "ytvis2019" else set())
+
+
+def test_openimages_names_every_coco_class():
+    assert all(openimages_of("coco").values())
+
+
+def test_openimages_to_youtube_vis_by_hand():
+    found = openimages_of("ytvis2021")
+    assert found["person"] == {"Person", "Man", "Woman", "Boy", "Girl"}  # parts of the body are not persons
+    assert found["bear"] == {"Bear", "Brown bear", "Polar bear"} and found["giant_panda"] == {"Panda"}
+    assert found["parrot"] == {"Parrot"} and found["duck"] == {"Duck"}
+    assert {"Bird", "Sparrow", "Eagle", "Owl", "Penguin"} <= found["bird"]
+    assert found["bird"].isdisjoint(found["parrot"] | found["duck"] | {"Bat", "Butterfly", "Turtle"})
+    assert found["car"] == {"Car", "Taxi", "Van", "Limousine"}
+    assert found["truck"] == {"Truck", "Ambulance", "Snowplow"}
+    assert found["leopard"] == {"Leopard", "Jaguar", "Cheetah"} and found["cat"] == {"Cat"}
+    assert found["turtle"] == {"Turtle", "Tortoise", "Sea turtle"}
+    assert found["fish"] == {"Fish", "Goldfish", "Rays and skates", "Seahorse"}
+    assert found["whale"] == {"Whale"} and found["earless_seal"] == {"Harbor seal", "Sea lion"}
+    assert found["mouse"] == {"Mouse", "Hamster"}  # and not the computer's
+    older = openimages_of("ytvis2019")
+    assert older["eagle"] == {"Eagle"} and older["owl"] == {"Owl"} and older["hand"] == {"Human hand"}
+    assert older["sedan"] == found["car"] and older["monkey"] == {"Monkey"}
+    assert not any("Sparrow" in sources for sources in older.values())  # 2019 has no birds as such
+
+
+def test_openimages_classes_that_are_too_general_or_only_sound_alike_belong_to_none():
+    mapped = set().union(*openimages_of("any").values())
+    general = {
+        "Animal",
+        "Mammal",
+        "Carnivore",
+        "Reptile",
+        "Vehicle",
+        "Land vehicle",
+        "Watercraft",
+        "Aircraft",
+    }
+    alike = {
+        "Cat furniture",
+        "Dog bed",
+        "Horse",
+        "Human body",
+        "Dinosaur",
+        "Red panda",
+        "Starfish",
+        "Jellyfish",
+    }
+    assert (general | alike) & mapped == {"Horse"}
+    assert openimages_of("any")["teddy_bear"] == {"Teddy bear"}
+
+
+def test_openimages_and_imagenet_agree_where_both_have_a_class():
+    """Detector and classifier vote on the same objects, so one map must not contradict the other."""
+    space = label_space("any")
+    imagenet = dict(zip((n.lower() for n in imagenet_classes()), imagenet_map(space), strict=True))
+    openimages = dict(
+        zip((n.lower() for n in openimages_classes().values()), openimages_map(space), strict=True)
+    )
+    # ImageNet's mouse is a computer's, its kite a bird, its racket for tennis only.
+    common = imagenet.keys() & openimages.keys() - {"mouse", "kite", "racket"}
+    assert len(common) > 60
+    assert {name for name in common if not np.array_equal(imagenet[name], openimages[name])} == set()

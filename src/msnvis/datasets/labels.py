@@ -2,7 +2,7 @@
 
 The tables are data, to be read and argued with: ``data/label_spaces.json`` has one row for each class of
 `any` with the class that stands for it in the other spaces, ``data/imagenet.json`` one row for each of the
-1000 ImageNet classes.
+1000 ImageNet classes, ``data/openimages.json`` one for each of the 601 OpenImages classes with boxes.
 """
 
 from __future__ import annotations
@@ -107,6 +107,28 @@ def imagenet_map(target: LabelSpace) -> np.ndarray:
 def imagenet_classes() -> tuple[str, ...]:
     """The 1000 ImageNet class names, by index."""
     return tuple(name for _, name, _ in _read("imagenet.json"))
+
+
+def openimages_map(target: LabelSpace) -> np.ndarray:
+    """Which class of `target` each OpenImages class belongs to: ``(601, K)`` float32 of 0 and 1.
+
+    Rows are in the order of `openimages_classes`: the 601 classes that have boxes, of which those that have
+    masks (350 in V5 to V7) are a part. What a class of the hierarchy cannot decide, such as Animal, Carnivore
+    or Vehicle, belongs to none. The stand-ins are those of `imagenet_map`: antelopes, the sea lion and the
+    hamster; jaguars and cheetahs count as leopards. There are no apes.
+
+    >>> space = label_space("ytvis2021")
+    >>> row = list(openimages_classes()).index("/m/0h23m")
+    >>> openimages_classes()["/m/0h23m"], space.classes[openimages_map(space)[row].argmax()]
+    ('Sparrow', 'bird')
+    """
+    names = [name for _, _, name in _read("openimages.json")]
+    return _matrix(_translate(names, target), target)
+
+
+def openimages_classes() -> dict[str, str]:
+    """The OpenImages classes that have boxes: id as in ``LabelName`` (``/m/01g317``) -> name."""
+    return {mid: name for mid, name, _ in _read("openimages.json")}
 
 
 def _in_any(classes: Sequence[str]) -> list[str | None]:
