@@ -44,6 +44,13 @@ $(VENV)/.created:
 	$(PYTHON) -m venv --clear $(VENV)
 	touch $@
 
-$(VENV)/.demo $(VENV)/.test: $(VENV)/.%: $(VENV)/.created pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+$(VENV)/.demo: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	touch $@
+
+# trackers comes without its dependencies, which `test` has: it asks for the desktop build of OpenCV, which would
+# take the place of the headless one and needs libraries that a server lacks.
+$(VENV)/.test: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-deps 'trackers>=2.6'
 	touch $@
