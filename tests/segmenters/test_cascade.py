@@ -61,6 +61,23 @@ def test_folding_batch_norm_does_not_change_the_numbers():
     assert torch.allclose(network(x), before, atol=1e-4)
 
 
+def test_folding_the_heads_batch_norm_does_not_change_the_detections():
+    network = build(dataclasses.replace(TINY, score_threshold=0.0)).eval()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.5, 0.5)
+                module.running_var.uniform_(0.5, 2)
+    images, sizes = torch.randn(1, 3, 64, 64), [(64, 64)]
+    [before] = network.detect(images, sizes)
+    network.fuse_batch_norm()
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    [after] = network.detect(images, sizes)
+    assert len(before["boxes"])
+    for name, values in before.items():
+        torch.testing.assert_close(after[name], values, atol=1e-3, rtol=1e-3)
+
+
 def test_features_have_the_strides_that_the_pyramid_expects():
     levels = EfficientNetLite0Features()(torch.zeros(1, 3, 64, 96))
     assert [tuple(level.shape[1:]) for level in levels] == [
@@ -201,10 +218,16 @@ def test_pasting_a_mask_by_hand():
     assert paste_mask(probs, np.array([4.0, 4.0, 4.0, 4.0]), (10, 10), 0.5)[0].size == 0
 
 
-def test_bin_centres_equal_torchvisions_roi_align_with_one_sample():
-    features = torch.randn(3, 5, 11, 17)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_bin_centres_equal_torchvisions_roi_align_with_one_sample(memory_format):
+    torch.manual_seed(0)
+    features = torch.randn(3, 5, 11, 17).contiguous(memory_format=memory_format).requires_grad_()
     rois = torch.tensor(
         [[0, 0, 0, 68, 44.0], [0, 3, 5, 3, 9], [2, 60, 1, 68, 44], [2, 10, 10, 11, 12.5]]
     )  # the whole image, no width, at the right edge, smaller than a bin
     expected = roi_align(features, rois, 7, 0.25, 1, aligned=True)
-    torch.testing.assert_close(sample_bin_centres(features, rois, 7, 0.25), expected, atol=1e-4, rtol=1e-4)
+    sampled = sample_bin_centres(features, rois, 7, 0.25)
+    torch.testing.assert_close(sampled, expected, atol=1e-4, rtol=1e-4)
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((x * weights).sum(), features)[0] for x in (sampled, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)

@@ -56,6 +56,7 @@ def create_compact(
     classes = read_classes(path)
     network = build_compact(len(classes), replace(COMPACT, score_threshold=min_score))
     load_into(network, path)
+    network.fuse_batch_norm()
     preprocessing = Preprocessing(PREPROCESSING.mean, PREPROCESSING.std, short_side, long_side)
     return CascadeSegmenter(network.to(pick_device(device)), classes, preprocessing)
 
