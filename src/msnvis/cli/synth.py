@@ -42,7 +42,8 @@ def synth(
     it was interrupted.
     """
     from msnvis.cli.progress import counted
-    from msnvis.datasets.synthetic import SynthOptions, write_dataset
+    from msnvis.datasets.synthetic import SynthOptions
+    from msnvis.datasets.synthetic.writing import write_videos
 
     width, height = _pair(size, "x", "--size", "480x270")
     options = SynthOptions(
@@ -56,7 +57,7 @@ def synth(
         split_seed=split_seed,
         seed=seed,
     )
-    made = write_dataset(annotations, images, output, options, workers or os.cpu_count() or 1)
+    made = write_videos(annotations, images, output, options, workers or os.cpu_count() or 1)
     count = sum(1 for _ in counted(made, "synth", videos, "videos"))
     typer.echo(f"{output}: {count} of {videos} videos made, {videos - count} were there already")
 

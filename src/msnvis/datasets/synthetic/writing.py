@@ -15,13 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from msnvis import masks as mask_ops
 from msnvis.datasets.synthetic.options import SynthOptions
 from msnvis.datasets.synthetic.sources import Sources, read_sources
 from msnvis.datasets.synthetic.videos import VideoStream, frame_names, video_name
-from msnvis.datasets.video import AnnotatedTrack
 from msnvis.errors import InputError, OutputError
-from msnvis.io.atomic import replacing, told
+from msnvis.io.atomic import replacing
+from msnvis.io.formats.ytvis import mask_lists
+from msnvis.io.writers.json_stream import write_annotations
 
 FRAMES = "JPEGImages"
 ANNOTATIONS = "instances.json"
@@ -37,8 +37,8 @@ def write_dataset(
     output: str | Path,
     options: SynthOptions | None = None,
     workers: int = 1,
-) -> Iterator[str]:
-    """Write the videos; started again with the same options, it goes on where it was interrupted.
+) -> Path:
+    """Write the videos; called again with the same options, it goes on where it was interrupted.
 
     Args:
         annotations: a COCO json with masks.
@@ -47,25 +47,36 @@ def write_dataset(
         options: what to make.
         workers: processes. With more than one, a script needs the usual ``if __name__ == "__main__":``.
 
-    Yields:
-        The name of each video as it is finished; ``instances.json`` is there after the last one.
+    Returns:
+        The annotation file.
 
     Raises:
         InputError: nothing to make video of, or a file of it is broken.
         OutputError: `output` holds something else, or cannot be written.
     """
+    for _ in write_videos(annotations, images, output, options, workers):
+        pass
+    return Path(output, ANNOTATIONS)
+
+
+def write_videos(
+    annotations: str | Path,
+    images: str | Path,
+    output: str | Path,
+    options: SynthOptions | None = None,
+    workers: int = 1,
+) -> Iterator[str]:
+    """`write_dataset` step by step: the name of each video when it is there, none that was there before."""
     annotations, output = Path(annotations), Path(output)
     options = options or SynthOptions()
     info = _info(annotations, options)
-    if _is_finished(output, info):
-        return
-    sources = read_sources(annotations, Path(images), options)
-    with told(output):
-        (output / _PARTS).mkdir(parents=True, exist_ok=True)
-    _write_json(output / _PARTS / _INFO, info)
-    missing = [i for i in range(options.videos) if not _part(output, i).exists()]
-    yield from _made(missing, sources, options, output, workers)
-    _join(output, sources, options, info)
+    if not _is_finished(output, info):
+        sources = read_sources(annotations, Path(images), options)
+        _write_json(output / _PARTS / _INFO, info)
+        missing = [i for i in range(options.videos) if not _part(output, i).exists()]
+        yield from _made(missing, sources, options, output, workers)
+        _join(output, sources, options, info)
+    shutil.rmtree(output / _PARTS, ignore_errors=True)
 
 
 def _info(annotations: Path, options: SynthOptions) -> dict[str, Any]:
@@ -176,7 +187,7 @@ def _annotation(stream: VideoStream, index: int, sources: Sources, options: Synt
             "width": width,
             "height": height,
             "length": options.frames,
-            **_dense(track, options.frames),
+            **mask_lists(track.rles, options.frames),
             "source": asdict(origins[track.id]),
         }
         for track in stream.tracks
@@ -184,45 +195,19 @@ def _annotation(stream: VideoStream, index: int, sources: Sources, options: Synt
     return {"video": video, "annotations": tracks}
 
 
-def _dense(track: AnnotatedTrack, frames: int) -> dict[str, list[Any]]:
-    """Masks, boxes ``x y width height`` and areas for every frame, None where the object is not visible."""
-    rles = list(track.rles.values())
-    boxes = mask_ops.boxes(rles)
-    boxes[:, 2:] -= boxes[:, :2]
-    columns = {
-        "segmentations": map(mask_ops.to_json, rles),
-        "bboxes": boxes.tolist(),
-        "areas": mask_ops.areas(rles).tolist(),
-    }
-    dense: dict[str, list[Any]] = {}
-    for key, values in columns.items():
-        known = dict(zip(track.rles, values, strict=True))
-        dense[key] = [known.get(frame) for frame in range(frames)]
-    return dense
-
-
 def _join(output: Path, sources: Sources, options: SynthOptions, info: dict[str, Any]) -> None:
-    """Write the one file of all videos, video by video, and drop the parts."""
-    categories = [
-        {"id": number, "name": name}
-        for number, name in zip(sources.category_ids, sources.classes, strict=True)
-    ]
+    """Write the one file of all videos."""
     parts = [_part(output, index) for index in range(options.videos)]
-    with replacing(output / ANNOTATIONS) as temporary, temporary.open("w") as file:
-        file.write(f'{{"info": {json.dumps(info)},\n"categories": {json.dumps(categories)},\n"videos": [\n')
-        _write_list(file, ([_read(part)["video"]] for part in parts))
-        file.write('],\n"annotations": [\n')
-        _write_list(file, (_read(part)["annotations"] for part in parts))
-        file.write("]}\n")
-    shutil.rmtree(output / _PARTS)
-
-
-def _write_list(file: Any, groups: Iterator[list[Any]]) -> None:
-    separator = ""
-    for group in groups:
-        for entry in group:
-            file.write(separator + json.dumps(entry))
-            separator = ",\n"
+    header = {
+        "info": info,
+        "categories": [
+            {"id": number, "name": name}
+            for number, name in zip(sources.category_ids, sources.classes, strict=True)
+        ],
+        "videos": [_read(part)["video"] for part in parts],
+    }
+    tracks = (track for part in parts for track in _read(part)["annotations"])
+    write_annotations(output / ANNOTATIONS, header, tracks)
 
 
 def _read(part: Path) -> dict[str, Any]:
