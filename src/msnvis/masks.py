@@ -22,9 +22,6 @@ MAX_OUTLINE = 1 << 22
 #: `pycocotools.mask.area` keeps the number of masks in a byte under NumPy 2 and fails beyond it.
 _AREAS_AT_A_TIME = 255
 
-#: The last five bits of a number in a compressed encoding, in two's complement.
-_SIGNED_DIGIT = np.array([*range(16), *range(-16, 0)], np.int64)
-
 
 class RLE(TypedDict):
     """A compressed COCO run-length encoding."""
@@ -239,15 +236,16 @@ def strict_areas(rles: Sequence[RLE], size: tuple[int, int]) -> np.ndarray:
         return np.zeros(0, np.int64)
     if any(list(rle["size"]) != list(size) for rle in rles):
         raise ValueError("a mask of another size")
-    runs, starts, _ = _runs([rle["counts"] for rle in rles])
-    empty = np.flatnonzero(runs <= 0)
-    # The zeros behind each string, and the background before a mask that begins in the first pixel.
-    if (runs < 0).any() or len(empty) != 2 * len(starts) + np.count_nonzero(runs[starts] == 0):
-        raise ValueError("a run of no pixels")
-    sums = [np.add.reduceat(runs[parity::2], (starts + 1 - parity) // 2) for parity in (0, 1)]
-    if (sums[0] + sums[1] != size[0] * size[1]).any():
+    runs, starts, ends = _runs([rle["counts"] for rle in rles])
+    if runs.min() < 0:
+        raise ValueError("a run of negative length")
+    if (np.add.reduceat(runs, starts) != size[0] * size[1]).any():
         raise ValueError("the runs do not cover the frame")
-    return np.where(starts % 2 == 0, sums[1], sums[0])
+    # Beyond the zeros behind each mask, only the background before a mask may be empty.
+    behind = np.append(starts[1:], len(runs)) - ends
+    if len(runs) - np.count_nonzero(runs) != behind.sum() + np.count_nonzero(runs[starts] == 0):
+        raise ValueError("a run of no pixels")
+    return np.add.reduceat(runs[1::2], starts // 2)
 
 
 def to_json(rle: RLE) -> dict[str, Any]:
@@ -322,44 +320,51 @@ def _uncompress(strings: Sequence[bytes]) -> list[np.ndarray]:
     """Run lengths of each compressed string; raises ValueError for text that no encoder writes."""
     if not len(strings):
         return []
-    counts, starts, ends = _runs(strings)
-    return [counts[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    runs, starts, ends = _runs(strings)
+    return [runs[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 def _runs(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Run lengths of all strings (at least one) in one array, and where each starts and ends in it.
 
-    From the fourth on, a string holds the difference of each run to the one before the last.
-    Two zeros follow each string: one ends its sums over the even positions, one those over the odd ones.
+    From the fourth on, a string holds the difference of each run to the one before the last. Three or four
+    zeros follow each string, so that all start at even places.
     """
     values, ends = _numbers(strings)
-    starts = np.concatenate([[0], ends[:-1] + 2]).astype(np.int64)
+    starts = np.concatenate([[0], ends[:-1] + 3])
+    odd = (ends - starts) % 2 == 0
+    if odd.any():
+        values = np.insert(values, ends[odd], 0)
+        shift = np.cumsum(odd)
+        starts[1:] += shift[:-1]
+        ends = ends + shift - odd
     values[starts + 2] -= values[starts]  # the third run is no difference
+    firsts = starts // 2
     for parity in (0, 1):
         lane = values[parity::2]
-        firsts = (starts + 1 - parity) // 2
-        lasts = np.append(firsts[1:], len(lane)) - 1
-        lane[lasts] -= np.add.reduceat(lane, firsts)
+        # The first zero behind each string makes the sums start anew.
+        lane[(ends + 1 - parity) // 2] -= np.add.reduceat(lane, firsts)
         np.cumsum(lane, out=lane)
     return values, starts, ends
 
 
 def _numbers(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """All numbers in the strings as int64, two zeros after each string, and where each string ends.
+    """All numbers in the strings as int64, three zeros after each string, and where each string ends.
 
     A number is a group of characters that hold 5 bits each, least first, the topmost bit its sign; the sixth
     bit of a character says that the group goes on. Most groups are a single character.
     """
     if not all(strings):
         raise ValueError("there are no runs")
-    codes = np.frombuffer(b"00".join([*strings, b""]), np.uint8) - np.uint8(48)
+    codes = np.frombuffer(b"000".join([*strings, b""]), np.uint8) - np.uint8(48)
     if codes.max() > 63:
         raise ValueError("unexpected character")
     goes_on = codes > 31
-    string_ends = np.cumsum([len(text) + 2 for text in strings], dtype=np.int64) - 2
+    string_ends = np.cumsum([len(text) + 3 for text in strings], dtype=np.int64) - 3
     if goes_on[string_ends - 1].any():
         raise ValueError("cut off in the middle of a run")
-    numbers = _SIGNED_DIGIT.take(codes[~goes_on])
+    signed = ((codes & np.uint8(31)) ^ np.uint8(16)).view(np.int8) - np.int8(16)
+    numbers = signed[~goes_on].astype(np.int64)
     leading = np.flatnonzero(goes_on)
     if not len(leading):
         return numbers, string_ends
@@ -369,9 +374,9 @@ def _numbers(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     if digits.max() > 6:
         raise ValueError("a run longer than any frame")
     place = np.arange(len(leading)) - np.repeat(first, digits)
-    numbers[index[first]] <<= 5 * digits
     low = (codes[leading].astype(np.int64) & 31) << (5 * place)
-    numbers[index[first]] += np.add.reduceat(low, first)
+    longer = index[first]
+    numbers[longer] = (numbers[longer] << (5 * digits)) + np.add.reduceat(low, first)
     return numbers, string_ends - np.searchsorted(leading, string_ends)
 
 

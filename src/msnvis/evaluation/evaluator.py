@@ -21,15 +21,14 @@ from msnvis.evaluation.report import Report
 from msnvis.evaluation.resampling import intervals
 from msnvis.evaluation.results import FoundTrack, Results, read_results
 from msnvis.evaluation.settings import ANY_CATEGORY
-from msnvis.masks import areas
 
 #: Tracks of one video that are compared at a time: it bounds the memory, and more is not quicker.
 _TOGETHER = 50
 
 #: Category id and video id.
 _Key = tuple[int, int]
-#: An object of the ground truth and its mean area.
-_Member = tuple[AnnotatedTrack, float]
+#: An object of the ground truth, its mean area and its pixels in each frame.
+_Member = tuple[AnnotatedTrack, float, np.ndarray]
 
 
 def evaluate(
@@ -105,11 +104,11 @@ def _group_objects(truth: GroundTruth, class_agnostic: bool) -> dict[_Key, list[
     numbers = list(truth.categories)
     groups: dict[_Key, list[_Member]] = defaultdict(list)
     for video in truth.videos.values():
-        members = zip(video.objects, video.areas, strict=True)
+        members = zip(video.objects, video.areas, video.pixels, strict=True)
         # By category and then as annotated: without classes this decides between equal overlaps.
-        for item, area in sorted(members, key=lambda member: member[0].label):
-            category_id = ANY_CATEGORY if class_agnostic else numbers[item.label]
-            groups[category_id, video.id].append((item, area))
+        for member in sorted(members, key=lambda member: member[0].label):
+            category_id = ANY_CATEGORY if class_agnostic else numbers[member[0].label]
+            groups[category_id, video.id].append(member)
     return groups
 
 
@@ -125,11 +124,9 @@ def _batches(tracks: Iterable[FoundTrack], class_agnostic: bool) -> Iterator[lis
 def _compare(tracks: list[FoundTrack], members: list[_Member]) -> Tracks:
     iou = np.zeros((len(tracks), len(members)))
     if tracks and members:
-        num_frames = tracks[0].video.num_frames
-        masks = [[item.rles.get(frame) for frame in range(num_frames)] for item, _ in members]
-        pixels = np.zeros((len(members), num_frames), np.int64)
-        for row, (item, _) in zip(pixels, members, strict=True):
-            row[list(item.rles)] = areas(list(item.rles.values()))
+        frames = range(tracks[0].video.num_frames)
+        masks = [[item.rles.get(frame) for frame in frames] for item, _, _ in members]
+        pixels = np.array([pixels for _, _, pixels in members])
         iou = track_iou([t.masks for t in tracks], np.array([t.areas for t in tracks]), masks, pixels)
     return Tracks(
         entries=np.array([track.entry for track in tracks], np.int64),
@@ -142,9 +139,9 @@ def _compare(tracks: list[FoundTrack], members: list[_Member]) -> Tracks:
 
 def _objects(members: list[_Member]) -> Objects:
     return Objects(
-        ids=np.array([item.id for item, _ in members], np.int64),
-        areas=np.array([area for _, area in members], np.float64),
-        crowd=np.array([item.crowd for item, _ in members], bool),
+        ids=np.array([item.id for item, _, _ in members], np.int64),
+        areas=np.array([area for _, area, _ in members], np.float64),
+        crowd=np.array([item.crowd for item, _, _ in members], bool),
     )
 
 

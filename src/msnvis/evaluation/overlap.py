@@ -43,15 +43,13 @@ def _frame_iou(
 ) -> np.ndarray:
     """``(T, D, G)`` float64 IoU in each frame. pycocotools reads each mask once and skips apart boxes."""
     iou = np.zeros(shape)
-    for frame in range(shape[0]):
-        rows = [row for row, masks in enumerate(first) if masks[frame]]
-        columns = [column for column, masks in enumerate(second) if masks[frame]]
-        if rows and columns:
-            iou[frame, np.array(rows)[:, None], columns] = coco_mask.iou(
-                [first[row][frame] for row in rows],
-                [second[column][frame] for column in columns],
-                [False] * len(columns),
-            )
+    for frame, (rows, columns) in enumerate(
+        zip(zip(*first, strict=True), zip(*second, strict=True), strict=True)
+    ):
+        some, others = [rle for rle in rows if rle], [rle for rle in columns if rle]
+        if some and others:
+            seen = np.ix_([rle is not None for rle in rows], [rle is not None for rle in columns])
+            iou[frame][seen] = coco_mask.iou(some, others, [False] * len(others))
     return iou
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from msnvis.datasets.formats.fields import entry_name, field
-from msnvis.datasets.formats.segmentations import read_masks
+from msnvis.datasets.formats.segmentations import quick_masks, read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import VideoDataset
 from msnvis.errors import InputError
@@ -32,6 +33,8 @@ Results = (
     | Iterable[Mapping[str, Any] | VideoInstances]
 )
 
+#: Masks that are read at a time: it bounds the memory, and more is not quicker.
+_MASKS_AT_ONCE = 2000
 #: The file of each video in a folder of results.
 TRACKS = "tracks.json"
 
@@ -68,13 +71,26 @@ def read_results(results: Results, truth: GroundTruth, class_agnostic: bool = Fa
     Raises `InputError`, with all that is wrong, after the last track.
     """
     reader = _Reader(truth, class_agnostic)
-    for place, (file, name, entry) in enumerate(reader.entries(results)):
-        track = None
-        with reader.problems.noted(file, name, "result"):
-            track = reader.track(place, entry)
-        if track and not reader.problems.found:
-            yield track
+    for _, run in groupby(reader.heads(results), key=lambda head: head.video.id):
+        for first in run:
+            most = max(1, _MASKS_AT_ONCE // first.video.num_frames)
+            for track in reader.tracks([first, *islice(run, most - 1)]):
+                if not reader.problems.found:
+                    yield track
     refuse(reader.problems)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A track whose masks have not been read; `file` and `name` are what messages call it."""
+
+    entry: int
+    file: str
+    name: str
+    content: Any
+    video: TrueVideo
+    category_id: int
+    score: float
 
 
 class _Reader:
@@ -86,8 +102,32 @@ class _Reader:
         self._class_agnostic = class_agnostic
         self._numbers = {name: number for number, name in truth.categories.items()}
 
-    def track(self, place: int, entry: Any) -> FoundTrack:
-        """Raises ValueError with what is wrong."""
+    def heads(self, results: Results) -> Iterator[_Head]:
+        for place, (file, name, content) in enumerate(self._entries(results)):
+            head = None
+            with self.problems.noted(file, name, "result"):
+                head = _Head(place, file, name, content, *self._belongs(content))
+            if head:
+                yield head
+
+    def tracks(self, heads: list[_Head]) -> Iterator[FoundTrack]:
+        """All of one video."""
+        video = heads[0].video
+        try:
+            masks = quick_masks([head.content for head in heads], video.size, video.num_frames)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            masks = [self._masks(head) for head in heads]
+        for head, read in zip(heads, masks, strict=True):
+            if read:
+                yield FoundTrack(head.entry, video, head.category_id, head.score, *read)
+
+    def _masks(self, head: _Head) -> tuple[list[RLE | None], np.ndarray] | None:
+        with self.problems.noted(head.file, head.name, "result"):
+            return read_masks(head.content, head.video.size, head.video.num_frames)
+        return None
+
+    def _belongs(self, entry: Any) -> tuple[TrueVideo, int, float]:
+        """Video, category and score; raises ValueError with what is wrong."""
         video = self._truth.videos.get(field(entry, "video_id", int))
         if video is None:
             raise ValueError(f"its video_id {entry['video_id']} is none of the videos of {self._truth.where}")
@@ -97,10 +137,9 @@ class _Reader:
         score = field(entry, "score", float)
         if not math.isfinite(score):
             raise ValueError(f"its score is {score}, which cannot be ranked")
-        masks = read_masks(entry, video.size, video.num_frames)
-        return FoundTrack(place, video, category, float(score), *masks)
+        return video, category, float(score)
 
-    def entries(self, results: Results) -> Iterator[tuple[str, str, Any]]:
+    def _entries(self, results: Results) -> Iterator[tuple[str, str, Any]]:
         if isinstance(results, VideoDataset):
             results = map(results.instances, results.videos)
         elif isinstance(results, VideoInstances):

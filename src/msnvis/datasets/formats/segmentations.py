@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,29 +21,43 @@ def read_masks(entry: Any, size: tuple[int, int], num_frames: int) -> tuple[list
     >>> read_masks({"segmentations": [None, {"size": [2, 2], "counts": "04"}]}, (2, 2), 2)[1]
     array([0, 4])
     """
+    try:  # nearly all files hold what encoders write
+        return quick_masks([entry], size, num_frames)[0]
+    except (TypeError, KeyError, AttributeError, ValueError):
+        segmentations = _segmentations(entry, num_frames)
+    masks = [_mend(item, frame, size) if item else None for frame, item in enumerate(segmentations)]
+    areas = np.zeros(num_frames, np.int64)
+    areas[[rle is not None for rle in masks]] = mask_ops.areas([rle for rle in masks if rle])
+    return masks, areas
+
+
+def quick_masks(
+    entries: Sequence[Any], size: tuple[int, int], num_frames: int
+) -> list[tuple[list[RLE | None], np.ndarray]]:
+    """As `read_masks`, of several entries at once, which is quicker, if all are as encoders write them.
+
+    Raises ValueError, TypeError, KeyError or AttributeError if one is not; `read_masks` may still take it.
+    """
+    masks: list[RLE | None] = [
+        RLE(size=item["size"], counts=item["counts"].encode("ascii")) if item else None
+        for entry in entries
+        for item in _segmentations(entry, num_frames)
+    ]
+    areas = np.zeros(len(masks), np.int64)
+    areas[[rle is not None for rle in masks]] = mask_ops.strict_areas([rle for rle in masks if rle], size)
+    for rle in filter(None, masks):
+        rle["size"] = list(size)  # 4.0 is equal to 4
+    starts = range(0, len(masks), num_frames)
+    return [(masks[start : start + num_frames], areas[start : start + num_frames]) for start in starts]
+
+
+def _segmentations(entry: Any, num_frames: int) -> list[Any]:
     segmentations = field(entry, "segmentations", list)
     if len(segmentations) != num_frames:
         raise ValueError(
             f"it has {len(segmentations)} segmentations for the {num_frames} frames of its video"
         )
-    seen = [frame for frame, segmentation in enumerate(segmentations) if segmentation]
-    rles, pixels = _read([segmentations[frame] for frame in seen], seen, size)
-    masks: list[RLE | None] = [None] * num_frames
-    for frame, rle in zip(seen, rles, strict=True):
-        masks[frame] = rle
-    areas = np.zeros(num_frames, np.int64)
-    areas[seen] = pixels
-    return masks, areas
-
-
-def _read(segmentations: list[Any], frames: list[int], size: tuple[int, int]) -> tuple[list[RLE], np.ndarray]:
-    try:  # nearly all files hold what encoders write
-        rles = [RLE(size=item["size"], counts=item["counts"].encode("ascii")) for item in segmentations]
-        pixels = mask_ops.strict_areas(rles, size)
-        return [RLE(size=list(size), counts=rle["counts"]) for rle in rles], pixels  # 4.0 is equal to 4
-    except (ValueError, TypeError, KeyError, AttributeError):
-        rles = [_mend(item, frame, size) for item, frame in zip(segmentations, frames, strict=True)]
-        return rles, mask_ops.areas(rles)
+    return segmentations
 
 
 def _mend(segmentation: Any, frame: int, size: tuple[int, int]) -> RLE:
