@@ -1,10 +1,17 @@
 """What the documents say exists."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 from command import msnvis
+
+from msnvis.merging.directions import MergingOptions
+from msnvis.pipeline import VideoInstanceSegmenter
+from msnvis.propagators.flow import FlowPropagator
+from msnvis.segmenters.training import TrainOptions
+from msnvis.tracking.tracker import TrackingOptions
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,3 +64,21 @@ def test_python_examples_are_python():
     assert len(blocks) > 5
     for block in blocks:
         compile(block, "example", "exec")
+
+
+def test_decisions_list_every_option_of_the_pipeline_with_its_default():
+    tracking, merging = (inspect.signature(kind).parameters for kind in (TrackingOptions, MergingOptions))
+    others = [inspect.signature(f).parameters for f in (VideoInstanceSegmenter, FlowPropagator, TrainOptions)]
+    defaults = {name: p.default for known in (*others, merging, tracking) for name, p in known.items()}
+    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    assert [name for name in {**tracking, **merging} if f"`{name}`" not in text] == []
+    checked = set()
+    for row in re.findall(r"^\| .+ \|$", text, re.MULTILINE):
+        names = re.findall(r"`(\w+)`", row.split("|")[2])
+        given = re.findall(r"`\w+`|(?<![\w.])\d+(?:\.\d+)?|\bon\b", row.split("|")[3])
+        for name, value in zip(names, given * len(names) if len(given) == 1 else given, strict=False):
+            if name in defaults:
+                expected = {"on": "True"}.get(value, value.strip("`"))
+                assert expected == str(defaults[name]), row
+                checked.add(name)
+    assert len(checked) > 20

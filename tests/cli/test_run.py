@@ -62,6 +62,25 @@ def test_several_inputs_get_folders_and_a_bad_one_stops_nothing(clip, tmp_path):
     assert len(tracks(tmp_path / "out" / "Clip-2")[0]["segmentations"]) == 3
 
 
+def test_an_error_that_should_not_happen_stops_no_other_input_and_is_told_by_the_exit_code(clip, tmp_path):
+    class Fragile(squares.SquareSegmenter):
+        def segment(self, images):
+            if len(images[0]) == 50:
+                raise ZeroDivisionError("no luck")
+            return super().segment(images)
+
+    segmenters.register("fragile", summary="fails on images 50 pixels high, for this test")(
+        lambda device="cpu": Fragile()
+    )
+    bad = squares.write_clip(tmp_path / "bad.mp4", squares.frames(3, size=(50, 80)))
+    options = ("--segmenter", "fragile", "--classifier", "none", "-f", "ytvis")
+    outcome = msnvis("run", bad, clip, tmp_path / "gone.mp4", "-o", tmp_path / "out", *options)
+    assert outcome.code == 1
+    assert "unexpected ZeroDivisionError: no luck" in outcome.err and "Traceback" not in outcome.err
+    assert "2 of 3 inputs failed" in outcome.err
+    assert files_in(tmp_path / "out") == ["clip/tracks.json"]
+
+
 def test_window_and_size(clip, tmp_path):
     options = (
         "--start",

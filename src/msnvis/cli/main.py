@@ -10,8 +10,7 @@ from typer.core import TyperGroup
 
 import msnvis
 from msnvis.cli import convert, demo, evaluate, evaluate_davis, export, info, models, pairs, run, synth, train
-from msnvis.cli.messages import error_sentence, is_debugging, say_error
-from msnvis.errors import MsnvisError
+from msnvis.cli.messages import error_sentence, exit_code, is_debugging, say_error
 
 #: Click's, wherever the installed Typer keeps its Click.
 _UsageError = typer.BadParameter.__base__
@@ -36,7 +35,7 @@ class _Group(TyperGroup):
             if is_debugging(ctx):
                 raise
             say_error(error_sentence(error))
-            raise typer.Exit(2 if isinstance(error, MsnvisError) else 1) from error
+            raise typer.Exit(exit_code([error])) from error
 
 
 app = typer.Typer(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import typer
 
 from msnvis.datasets.problems import DatasetError
@@ -17,6 +19,11 @@ def error_sentence(error: Exception) -> str:
         return text
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"unexpected {what} (repeat it as `msnvis --debug ...` to see the traceback)"
+
+
+def exit_code(errors: Iterable[Exception]) -> int:
+    """2 where the user can mend all of them, else 1."""
+    return 2 if all(isinstance(error, MsnvisError) for error in errors) else 1
 
 
 def say_error(message: str) -> None:

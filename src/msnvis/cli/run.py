@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from msnvis.cli.job import Job
-from msnvis.cli.messages import error_sentence, is_debugging, say_error
+from msnvis.cli.messages import error_sentence, exit_code, is_debugging, say_error
 
 #: Written where no --format is given.
 DEFAULT_FORMATS = ("ytvis", "overlay", "summary")
@@ -125,7 +125,7 @@ def run(
     )
     window = {"start": start, "end": end, "stride": stride, "max_side": max_side}
     job = Job(parts, window, output, formats, own_folders=len(inputs) > 1)
-    failed = 0
+    errors: list[Exception] = []
     for given in inputs:
         try:
             job.process(given)
@@ -133,8 +133,8 @@ def run(
             if is_debugging(ctx):
                 raise
             say_error(error_sentence(error))
-            failed += 1
-    if failed:
+            errors.append(error)
+    if errors:
         if len(inputs) > 1:
-            say_error(f"{failed} of {len(inputs)} inputs failed")
-        raise typer.Exit(2)
+            say_error(f"{len(errors)} of {len(inputs)} inputs failed")
+        raise typer.Exit(exit_code(errors))

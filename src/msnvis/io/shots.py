@@ -23,8 +23,8 @@ class OnlineAdaptiveDetector(ContentDetector):
     """PySceneDetect's content score, with a threshold that follows the motion so far.
 
     Fast motion scores as high as a cut but lasts: a cut also stands out from the frames before.
-        PySceneDetect's own
-    `AdaptiveDetector` compares with later frames as well, which a live source does not have yet.
+    PySceneDetect's own `AdaptiveDetector` compares with later frames as well, which a live source does not
+    have yet.
     """
 
     def __init__(self, threshold: float, ratio: float, min_shot: int) -> None:

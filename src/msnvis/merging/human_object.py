@@ -1,10 +1,9 @@
 """Stage 3: things that belong to a person (paper 3.1, last paragraph).
 
-The paper only names the classes and says that associating them with humans "helps in accurate tracking".
-The rule
-here: fragments of the same class that accompany the same person are one object. Boards and rackets are
-    small, fast
-and often hidden behind their owner, so their tracks break; the person's track does not, and bridges the gaps.
+The paper only names the classes and says that associating them with humans "helps in accurate tracking". The
+rule here: fragments of the same class that accompany the same person are one object. Boards and rackets are
+small, fast and often hidden behind their owner, so their tracks break; the person's track does not, and
+bridges the gaps.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def join_companions(
     """Join fragments that are one object because they accompany one person.
 
     A track accompanies the person whose box, grown by `margin` of its diagonal, overlaps the track's box in
-    the most of the track's frames, and in at least `min_share` of them. Of one class, a person has one such
+    most of the track's frames, and in at least `min_share` of them. Of one class, a person has one such
     object at a time: fragments that share a frame are never joined.
 
     Args:
