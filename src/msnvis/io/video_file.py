@@ -114,13 +114,22 @@ class VideoFile(FrameSource):
     def pick(self, indices: Collection[int]) -> Iterator[Frame]:
         index = self._index
         if index is None or not index.is_seeking_worthwhile(indices):
-            yield from super().pick(indices)
+            yield from self._pick_on_the_way(indices)
             return
         with _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack:
             for position in sorted(indices):
                 if position < len(index.times):
                     self._decode_chunk(index, position, position + 1, stack)
                     yield Frame(position, index.times[position], stack.pop())
+
+    def _pick_on_the_way(self, indices: Collection[int]) -> Iterator[Frame]:
+        index = _Index()
+        for frame, position in self._walk(index) if indices else ():
+            if position in indices:
+                image = self._upright.image(frame, len(index.pts) - 1)
+                yield Frame(position, index.times[position], image)
+            if position is not None and position >= max(indices):
+                return
 
     def _open(self) -> av.container.InputContainer:
         return open_container(self._path, self.label)
