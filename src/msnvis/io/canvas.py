@@ -61,8 +61,9 @@ class Canvas:
     def fill(self, mask: np.ndarray, left: int, top: int, colour: Colour, opacity: float = 1.0) -> None:
         """Mix `colour` with the undrawn picture where `mask`, ``(h, w)`` uint8 0 or 1, lies."""
         values = _yuv_of(colour) if self._is_yuv else colour
+        thinned = {step: _thin(mask, left, top, step) for step in set(self._steps)}
         for source, target, step, value in zip(self._planes, self._drawn, self._steps, values, strict=True):
-            shape, x, y = _thin(mask, left, top, step)
+            shape, x, y = thinned[step]
             region = (slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1]))
             if opacity == 1:
                 mixed = shape * np.uint8(value)
