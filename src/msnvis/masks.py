@@ -236,16 +236,35 @@ def strict_areas(rles: Sequence[RLE], size: tuple[int, int]) -> np.ndarray:
         return np.zeros(0, np.int64)
     if any(list(rle["size"]) != list(size) for rle in rles):
         raise ValueError("a mask of another size")
-    runs, starts, ends = _runs([rle["counts"] for rle in rles])
-    if runs.min() < 0:
-        raise ValueError("a run of negative length")
-    if (np.add.reduceat(runs, starts) != size[0] * size[1]).any():
-        raise ValueError("the runs do not cover the frame")
+    runs, starts, ends = _checked_runs([rle["counts"] for rle in rles], size)
     # Beyond the zeros behind each mask, only the background before a mask may be empty.
     behind = np.append(starts[1:], len(runs)) - ends
     if len(runs) - np.count_nonzero(runs) != behind.sum() + np.count_nonzero(runs[starts] == 0):
         raise ValueError("a run of no pixels")
     return np.add.reduceat(runs[1::2], starts // 2)
+
+
+def run_pairs(counts: Sequence[bytes], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The runs of N masks of frames of `size` in pairs, all checked at once: much quicker than one by one.
+
+    Args:
+        counts: compressed encodings.
+        size: ``(height, width)``.
+
+    Returns:
+        ``(P,)`` int64 lengths of the backgrounds, ``(P,)`` int64 of the foregrounds that follow them, and
+        ``(N + 1,)`` int64 at which pair each mask begins. The last two pairs of each mask have no foreground.
+
+    Raises ValueError when a mask is malformed or does not fill the frame; `validate` then says which.
+
+    >>> background, foreground, first = run_pairs([b"121"], (2, 2))
+    >>> background.tolist(), foreground.tolist(), first.tolist()
+    ([1, 1, 0], [2, 0, 0], [0, 3])
+    """
+    if not counts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(1, np.int64)
+    runs, starts, _ = _checked_runs(counts, size)
+    return runs[0::2], runs[1::2], np.append(starts, len(runs)) // 2
 
 
 def to_json(rle: RLE) -> dict[str, Any]:
@@ -322,6 +341,18 @@ def _uncompress(strings: Sequence[bytes]) -> list[np.ndarray]:
         return []
     runs, starts, ends = _runs(strings)
     return [runs[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+
+
+def _checked_runs(
+    strings: Sequence[bytes], size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `_runs`; ValueError where they are not those of frames of `size`."""
+    runs, starts, ends = _runs(strings)
+    if runs.min() < 0:
+        raise ValueError("a run of negative length")
+    if (np.add.reduceat(runs, starts) != size[0] * size[1]).any():
+        raise ValueError("the runs do not cover the frame")
+    return runs, starts, ends
 
 
 def _runs(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from msnvis.datasets.formats.segmentations import encoded_masks
 from msnvis.datasets.video import AnnotatedTrack, VideoDataset
 from msnvis.errors import OptionError
 from msnvis.evaluation.curves import accumulate
 from msnvis.evaluation.ground_truth import GroundTruth, read_ground_truth
 from msnvis.evaluation.matching import CategoryMatches, Objects, Tracks, match
-from msnvis.evaluation.overlap import track_iou
+from msnvis.evaluation.overlap import compare
+from msnvis.evaluation.problems import refuse
 from msnvis.evaluation.report import Report
 from msnvis.evaluation.resampling import intervals
-from msnvis.evaluation.results import FoundTrack, Results, read_results
+from msnvis.evaluation.results import Head, Results, ResultsReader
 from msnvis.evaluation.settings import ANY_CATEGORY
-
-#: Tracks of one video that are compared at a time: it bounds the memory, and more is not quicker.
-_TOGETHER = 50
 
 #: Category id and video id.
 _Key = tuple[int, int]
-#: An object of the ground truth, its mean area and its pixels in each frame.
-_Member = tuple[AnnotatedTrack, float, np.ndarray]
+#: An object of the ground truth and its mean area.
+_Member = tuple[AnnotatedTrack, float]
 
 
 def evaluate(
@@ -86,62 +84,74 @@ def _match_all(results: Results, truth: GroundTruth, class_agnostic: bool) -> It
     """By category and then video, both by growing id."""
     members = _group_objects(truth, class_agnostic)
     found: dict[_Key, list[Tracks]] = defaultdict(list)
-    for together in _batches(read_results(results, truth, class_agnostic), class_agnostic):
-        key = _key(together[0], class_agnostic)
-        found[key].append(_compare(together, members.get(key, [])))
-    for category_id, video_id in sorted(found.keys() | members.keys()):
-        key = (category_id, video_id)
+    reader = ResultsReader(truth, class_agnostic)
+    for batch in reader.batches(results):
+        for key, tracks in _compare_batch(batch, reader, members, class_agnostic):
+            found[key].append(tracks)
+    refuse(reader.problems)
+    for key in sorted(found.keys() | members.keys()):
         objects = _objects(members.get(key, []))
-        tracks = found.get(key) or [_compare([], members[key])]
+        tracks = found.get(key) or [_tracks([], np.zeros((0, 0)), np.zeros((0, len(objects.ids))))]
+        category_id, video_id = key
         yield match(video_id, category_id, _join(tracks), objects)
-
-
-def _key(track: FoundTrack, class_agnostic: bool) -> _Key:
-    return (ANY_CATEGORY if class_agnostic else track.category_id), track.video.id
 
 
 def _group_objects(truth: GroundTruth, class_agnostic: bool) -> dict[_Key, list[_Member]]:
     numbers = list(truth.categories)
-    groups: dict[_Key, list[_Member]] = defaultdict(list)
+    groups: dict[_Key, list[_Member]] = {}
     for video in truth.videos.values():
-        members = zip(video.objects, video.areas, video.pixels, strict=True)
+        members = zip(video.objects, video.areas, strict=True)
         # By category and then as annotated: without classes this decides between equal overlaps.
         for member in sorted(members, key=lambda member: member[0].label):
             category_id = ANY_CATEGORY if class_agnostic else numbers[member[0].label]
-            groups[category_id, video.id].append(member)
+            groups.setdefault((category_id, video.id), []).append(member)
     return groups
 
 
-def _batches(tracks: Iterable[FoundTrack], class_agnostic: bool) -> Iterator[list[FoundTrack]]:
-    """Tracks of one video and category, out of what follows each other in the results for one video."""
-    for _, run in groupby(tracks, key=lambda track: track.video.id):
-        while some := list(islice(run, _TOGETHER)):
-            some.sort(key=lambda track: _key(track, class_agnostic))
-            for _, together in groupby(some, key=lambda track: _key(track, class_agnostic)):
-                yield list(together)
+def _compare_batch(
+    batch: list[Head], reader: ResultsReader, members: Mapping[_Key, list[_Member]], class_agnostic: bool
+) -> Iterator[tuple[_Key, Tracks]]:
+    """The tracks of a batch by category, compared with the objects of the same category."""
+    video = batch[0].video
+    categories = np.array([ANY_CATEGORY if class_agnostic else head.category_id for head in batch])
+    groups = {c: members.get((c, video.id), []) for c in np.unique(categories).tolist()}
+    objects = [
+        [item.rles.get(frame) for frame in range(video.num_frames)]
+        for group in groups.values()
+        for item, _ in group
+    ]
+    theirs = np.repeat(list(groups), [len(group) for group in groups.values()])
+    allowed = categories[:, None] == theirs
+    try:
+        masks = [encoded_masks(head.content, video.size, video.num_frames) for head in batch]
+        iou, areas = compare(masks, objects, video.size, allowed)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        # Some masks are wrong, or not as encoders write them.
+        tracks = reader.tracks(batch)
+        if reader.problems.found:
+            return
+        iou, areas = compare([track.masks for track in tracks], objects, video.size, allowed)
+    for category in groups:
+        rows = np.flatnonzero(categories == category)
+        some = [batch[row] for row in rows]
+        yield (category, video.id), _tracks(some, areas[rows], iou[rows][:, theirs == category])
 
 
-def _compare(tracks: list[FoundTrack], members: list[_Member]) -> Tracks:
-    iou = np.zeros((len(tracks), len(members)))
-    if tracks and members:
-        frames = range(tracks[0].video.num_frames)
-        masks = [[item.rles.get(frame) for frame in frames] for item, _, _ in members]
-        pixels = np.array([pixels for _, _, pixels in members])
-        iou = track_iou([t.masks for t in tracks], np.array([t.areas for t in tracks]), masks, pixels)
+def _tracks(heads: list[Head], areas: np.ndarray, iou: np.ndarray) -> Tracks:
     return Tracks(
-        entries=np.array([track.entry for track in tracks], np.int64),
-        categories=np.array([track.category_id for track in tracks], np.int64),
-        scores=np.array([track.score for track in tracks], np.float64),
-        areas=np.array([track.areas.sum() / max(np.count_nonzero(track.areas), 1) for track in tracks]),
+        entries=np.array([head.entry for head in heads], np.int64),
+        categories=np.array([head.category_id for head in heads], np.int64),
+        scores=np.array([head.score for head in heads], np.float64),
+        areas=areas.sum(axis=1) / np.maximum(np.count_nonzero(areas, axis=1), 1),
         iou=iou,
     )
 
 
 def _objects(members: list[_Member]) -> Objects:
     return Objects(
-        ids=np.array([item.id for item, _, _ in members], np.int64),
-        areas=np.array([area for _, area, _ in members], np.float64),
-        crowd=np.array([item.crowd for item, _, _ in members], bool),
+        ids=np.array([item.id for item, _ in members], np.int64),
+        areas=np.array([area for _, area in members], np.float64),
+        crowd=np.array([item.crowd for item, _ in members], bool),
     )
 
 

@@ -30,7 +30,6 @@ class TrueVideo:
         num_frames: of the video.
         objects: in the order of the annotations.
         areas: mean area of each object over the frames in which it is seen, as annotated; 0 for none.
-        pixels: of each object in each frame, ``(T,)`` int64, as counted.
     """
 
     id: int
@@ -39,7 +38,6 @@ class TrueVideo:
     num_frames: int
     objects: list[AnnotatedTrack] = field(default_factory=list)
     areas: list[float] = field(default_factory=list)
-    pixels: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,6 @@ def _add_object(
         raise ValueError(f"it has {len(areas)} areas for the {video.num_frames} frames of its video")
     video.objects.append(AnnotatedTrack(number, labels[entry["category_id"]], rles, flag(entry, "iscrowd")))
     video.areas.append(mean_area(areas))
-    video.pixels.append(counted)
 
 
 def mean_area(areas: Sequence[float | None]) -> float:
@@ -152,12 +149,5 @@ def _from_dataset(dataset: VideoDataset) -> GroundTruth:
 
 def _from_video(video: AnnotatedVideo, labels: Mapping[int, int]) -> TrueVideo:
     objects = [AnnotatedTrack(t.id, labels[t.label], t.rles, t.crowd) for t in video.tracks]
-    pixels = [_pixels(track, video.num_frames) for track in video.tracks]
-    areas = [mean_area(counted.tolist()) for counted in pixels]
-    return TrueVideo(video.id, video.name, video.size, video.num_frames, objects, areas, pixels)
-
-
-def _pixels(track: AnnotatedTrack, num_frames: int) -> np.ndarray:
-    counted = np.zeros(num_frames, np.int64)
-    counted[list(track.rles)] = mask_ops.areas(list(track.rles.values()))
-    return counted
+    areas = [mean_area(mask_ops.areas(list(t.rles.values())).tolist()) for t in video.tracks]
+    return TrueVideo(video.id, video.name, video.size, video.num_frames, objects, areas)

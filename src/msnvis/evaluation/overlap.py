@@ -1,62 +1,123 @@
-"""IoU of whole tracks, exact, from the overlaps in each frame."""
+"""IoU of whole tracks, from the columns of pixels that they share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
+from msnvis.evaluation.pieces import Pieces, cut
+from msnvis.evaluation.settings import IOU_THRESHOLDS
 from msnvis.masks import RLE
 
+#: Masks that are worked on at a time: it bounds the memory, and more is not quicker.
+_MASKS_AT_ONCE = 4000
 
-def track_iou(
+
+def compare(
     first: Sequence[Sequence[RLE | None]],
-    first_areas: np.ndarray,
     second: Sequence[Sequence[RLE | None]],
-    second_areas: np.ndarray,
-) -> np.ndarray:
-    """IoU of every track of `first` with every one of `second`: ``(D, G)`` float64, 0 where both are empty.
+    size: tuple[int, int],
+    allowed: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """IoU of tracks, and their areas in each frame.
 
-    It is the sum over all frames of the intersections by that of the unions; where one of the two is absent,
-    the other still counts in the union (Yang et al., "Video Instance Segmentation", ICCV 2019, section 4).
+    The IoU of two tracks is the sum over all frames of the intersections by that of the unions; where one of
+    the two is absent, the other still counts in the union (Yang et al., "Video Instance Segmentation", ICCV
+    2019, section 4).
 
     Args:
-        first: D tracks, each with a mask or None for each of T frames, all of one size.
-        first_areas: ``(D, T)`` int64 pixels in each mask.
-        second: G tracks of the same T frames.
-        second_areas: ``(G, T)`` int64.
+        first: D tracks, at least one, each with a mask of `size` or None for each of T frames.
+        second: G tracks of the same frames.
+        size: ``(height, width)``.
+        allowed: ``(D, G)`` bool, which pairs to compare.
 
-    >>> square = {"size": [2, 2], "counts": "04"}
-    >>> track_iou([[square, square]], np.array([[4, 4]]), [[square, None]], np.array([[4, 0]])).tolist()
-    [[0.5]]
+    Returns:
+        ``(D, G)`` float64 IoU, exact from 0.5 on; what is certainly lower, or not allowed, may be 0 instead.
+        ``(D, T)`` int64 pixels of `first`.
+
+    Raises ValueError when a mask is malformed; `masks.validate` then says which.
+
+    >>> square = {"size": [2, 2], "counts": b"04"}
+    >>> compare([[square, square]], [[square, None]], (2, 2), np.ones((1, 1), bool))
+    (array([[0.5]]), array([[4, 4]]))
     """
-    both = first_areas.T[:, :, None] + second_areas.T[:, None, :]
-    shared = _intersections(_frame_iou(first, second, both.shape), both)
-    intersection = shared.sum(axis=0)
-    union = both.sum(axis=0) - intersection
-    return np.divide(intersection, union, out=np.zeros(union.shape), where=union > 0)
+    num_frames = len(first[0])
+    step = min(num_frames, max(1, _MASKS_AT_ONCE // (len(first) + len(second))))
+    least = IOU_THRESHOLDS[0] if step == num_frames else 0.0
+    shared, total = np.zeros(allowed.shape, np.int64), np.zeros(allowed.shape, np.int64)
+    areas = []
+    for start in range(0, num_frames, step):
+        length = min(step, num_frames - start)
+        some = cut([masks[start : start + step] for masks in first], size, length)
+        others = cut([masks[start : start + step] for masks in second], size, length)
+        shared += _shared(some, others, size, allowed, least)
+        total += some.areas.sum(axis=1)[:, None] + others.areas.sum(axis=1)
+        areas.append(some.areas)
+    union = total - shared
+    iou = np.divide(shared, union, out=np.zeros(union.shape), where=union > 0)
+    return iou, np.concatenate(areas, axis=1)
 
 
-def _frame_iou(
-    first: Sequence[Sequence[RLE | None]], second: Sequence[Sequence[RLE | None]], shape: tuple[int, int, int]
+def _shared(
+    first: Pieces, second: Pieces, size: tuple[int, int], allowed: np.ndarray, least: float
 ) -> np.ndarray:
-    """``(T, D, G)`` float64 IoU in each frame. pycocotools reads each mask once and skips apart boxes."""
-    iou = np.zeros(shape)
-    for frame, (rows, columns) in enumerate(
-        zip(zip(*first, strict=True), zip(*second, strict=True), strict=True)
-    ):
-        some, others = [rle for rle in rows if rle], [rle for rle in columns if rle]
-        if some and others:
-            seen = np.ix_([rle is not None for rle in rows], [rle is not None for rle in columns])
-            iou[frame][seen] = coco_mask.iou(some, others, [False] * len(others))
-    return iou
+    """``(D, G)`` int64 pixels shared over all frames, 0 for pairs that cannot reach an IoU of `least`."""
+    shared = np.zeros(allowed.shape, np.int64)
+    most = _at_most(first, second)
+    total = first.areas.sum(axis=1)[:, None] + second.areas.sum(axis=1)
+    worthwhile = allowed & (most > 0) & (most * (1 + least) >= total * least)
+    for g in np.flatnonzero(worthwhile.any(axis=0)):
+        track = _Columns(second, g, size)
+        for d in np.flatnonzero(worthwhile[:, g]):
+            shared[d, g] = track.shared_with(first, d)
+    return shared
 
 
-def _intersections(iou: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """The whole numbers of pixels from which the IoU were divided; `both` are the areas added."""
-    shared = np.rint(iou * both / (1 + iou))
-    # Both are the correctly rounded quotient of the same whole numbers, hence equal to the last bit.
-    if (shared / np.maximum(both - shared, 1) != iou).any():
-        raise ArithmeticError("intersections cannot be recovered from the IoU")
-    return shared.astype(np.int64)
+def _at_most(first: Pieces, second: Pieces) -> np.ndarray:
+    """``(D, G)`` int64: no pair shares more than the boxes do, or than the smaller mask has."""
+    left, top = np.maximum(first.boxes[:2, :, None], second.boxes[:2, None])
+    right, bottom = np.minimum(first.boxes[2:, :, None], second.boxes[2:, None])
+    boxes = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    masks = np.minimum(first.areas[:, None], second.areas)
+    return np.minimum(boxes, masks).sum(axis=2)
+
+
+class _Columns:
+    """One track, for each column of each frame."""
+
+    def __init__(self, pieces: Pieces, track: int, size: tuple[int, int]) -> None:
+        part = slice(pieces.first[track], pieces.first[track + 1])
+        seen = np.flatnonzero(pieces.bottom[part] > pieces.top[part]) + part.start
+        column, top, bottom = pieces.column[seen], pieces.top[seen], pieces.bottom[seen]
+        # An empty piece may lie one column behind the last frame.
+        length = pieces.areas.shape[1] * size[1] + 1
+        self._top, self._bottom = np.zeros(length, np.int64), np.zeros(length, np.int64)
+        self._top[column], self._bottom[column] = top, bottom
+        again = column[1:][column[1:] == column[:-1]]
+        self._several = np.zeros(length, bool) if len(again) else None
+        if self._several is not None:
+            self._several[again] = True
+            self._top[again] = self._bottom[again] = 0
+            self._height = size[0]
+            self._starts = np.append(column * size[0] + top, length * size[0])
+            self._stops = column * size[0] + bottom
+            self._pixels = np.append(0, np.cumsum(bottom - top))
+
+    def shared_with(self, pieces: Pieces, track: int) -> int:
+        """Pixels that `track` of `pieces` has in common with this one."""
+        part = slice(pieces.first[track], pieces.first[track + 1])
+        column, top, bottom = pieces.column[part], pieces.top[part], pieces.bottom[part]
+        shared = np.minimum(bottom, self._bottom.take(column))
+        shared -= np.maximum(top, self._top.take(column))
+        total = int(np.maximum(shared, 0, out=shared).sum())
+        if self._several is not None:
+            many = np.flatnonzero(self._several.take(column))
+            base = column[many] * self._height
+            total += int((self._before(base + bottom[many]) - self._before(base + top[many])).sum())
+        return total
+
+    def _before(self, position: np.ndarray) -> np.ndarray:
+        """Pixels of this track before a pixel, counted down the columns of all frames."""
+        index = np.searchsorted(self._stops, position, side="right")
+        return self._pixels[index] + np.maximum(position - self._starts[index], 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -49,7 +48,6 @@ class FoundTrack:
         category_id: as in the ground truth, or any other number in a class-agnostic evaluation.
         score: finite.
         masks: one or None for each frame.
-        areas: ``(T,)`` int64 pixels of them.
     """
 
     entry: int
@@ -57,7 +55,6 @@ class FoundTrack:
     category_id: int
     score: float
     masks: list[RLE | None]
-    areas: np.ndarray
 
 
 def read_results(results: Results, truth: GroundTruth, class_agnostic: bool = False) -> Iterator[FoundTrack]:
@@ -70,19 +67,27 @@ def read_results(results: Results, truth: GroundTruth, class_agnostic: bool = Fa
 
     Raises `InputError`, with all that is wrong, after the last track.
     """
-    reader = _Reader(truth, class_agnostic)
-    for _, run in groupby(reader.heads(results), key=lambda head: head.video.id):
-        for first in run:
-            most = max(1, _MASKS_AT_ONCE // first.video.num_frames)
-            for track in reader.tracks([first, *islice(run, most - 1)]):
-                if not reader.problems.found:
-                    yield track
+    reader = ResultsReader(truth, class_agnostic)
+    for batch in reader.batches(results):
+        for track in reader.tracks(batch):
+            if not reader.problems.found:
+                yield track
     refuse(reader.problems)
 
 
 @dataclass(frozen=True)
-class _Head:
-    """A track whose masks have not been read; `file` and `name` are what messages call it."""
+class Head:
+    """A track whose masks have not been read.
+
+    Attributes:
+        entry: position in the results, from 0.
+        file: that it is from, for messages.
+        name: in the file, for messages.
+        content: as in the file.
+        video: in which it is.
+        category_id: as in `FoundTrack`.
+        score: finite.
+    """
 
     entry: int
     file: str
@@ -93,8 +98,11 @@ class _Head:
     score: float
 
 
-class _Reader:
-    """Entries go around with the file that they are from and with what messages call them."""
+class ResultsReader:
+    """Reads results in batches of tracks of one video; notes in `problems` what is wrong with them.
+
+    Entries go around with the file that they are from and with what messages call them.
+    """
 
     def __init__(self, truth: GroundTruth, class_agnostic: bool) -> None:
         self.problems = Problems()
@@ -102,26 +110,40 @@ class _Reader:
         self._class_agnostic = class_agnostic
         self._numbers = {name: number for number, name in truth.categories.items()}
 
-    def heads(self, results: Results) -> Iterator[_Head]:
+    def batches(self, results: Results) -> Iterator[list[Head]]:
+        """Tracks that follow each other in the results and are of the same video."""
+        batch: list[Head] = []
+        for head in self._heads(results):
+            masks = (len(batch) + 1) * head.video.num_frames
+            if batch and (head.video is not batch[0].video or masks > _MASKS_AT_ONCE):
+                yield batch
+                batch = []
+            batch.append(head)
+        if batch:
+            yield batch
+
+    def _heads(self, results: Results) -> Iterator[Head]:
         for place, (file, name, content) in enumerate(self._entries(results)):
             head = None
             with self.problems.noted(file, name, "result"):
-                head = _Head(place, file, name, content, *self._belongs(content))
+                head = Head(place, file, name, content, *self._belongs(content))
             if head:
                 yield head
 
-    def tracks(self, heads: list[_Head]) -> Iterator[FoundTrack]:
-        """All of one video."""
-        video = heads[0].video
+    def tracks(self, batch: list[Head]) -> list[FoundTrack]:
+        """The tracks of a batch, without those that something is wrong with."""
+        video = batch[0].video
         try:
-            masks = quick_masks([head.content for head in heads], video.size, video.num_frames)
+            masks = quick_masks([head.content for head in batch], video.size, video.num_frames)
         except (ValueError, TypeError, KeyError, AttributeError):
-            masks = [self._masks(head) for head in heads]
-        for head, read in zip(heads, masks, strict=True):
-            if read:
-                yield FoundTrack(head.entry, video, head.category_id, head.score, *read)
+            masks = [self._masks(head) for head in batch]
+        return [
+            FoundTrack(head.entry, video, head.category_id, head.score, read[0])
+            for head, read in zip(batch, masks, strict=True)
+            if read
+        ]
 
-    def _masks(self, head: _Head) -> tuple[list[RLE | None], np.ndarray] | None:
+    def _masks(self, head: Head) -> tuple[list[RLE | None], np.ndarray] | None:
         with self.problems.noted(head.file, head.name, "result"):
             return read_masks(head.content, head.video.size, head.video.num_frames)
         return None

@@ -38,17 +38,25 @@ def quick_masks(
 
     Raises ValueError, TypeError, KeyError or AttributeError if one is not; `read_masks` may still take it.
     """
-    masks: list[RLE | None] = [
-        RLE(size=item["size"], counts=item["counts"].encode("ascii")) if item else None
-        for entry in entries
-        for item in _segmentations(entry, num_frames)
-    ]
-    areas = np.zeros(len(masks), np.int64)
-    areas[[rle is not None for rle in masks]] = mask_ops.strict_areas([rle for rle in masks if rle], size)
-    for rle in filter(None, masks):
-        rle["size"] = list(size)  # 4.0 is equal to 4
-    starts = range(0, len(masks), num_frames)
-    return [(masks[start : start + num_frames], areas[start : start + num_frames]) for start in starts]
+    tracks = [encoded_masks(entry, size, num_frames) for entry in entries]
+    areas = np.zeros((len(tracks), num_frames), np.int64)
+    seen = np.array([[rle is not None for rle in masks] for masks in tracks], bool)
+    areas[seen] = mask_ops.strict_areas([rle for masks in tracks for rle in masks if rle], size)
+    return list(zip(tracks, areas, strict=True))
+
+
+def encoded_masks(entry: Any, size: tuple[int, int], num_frames: int) -> list[RLE | None]:
+    """As `read_masks`, of compressed run-length encodings alone, and without a look into them.
+
+    Raises ValueError, TypeError, KeyError or AttributeError for anything else.
+    """
+    expected = list(size)
+    masks: list[RLE | None] = []
+    for item in _segmentations(entry, num_frames):
+        if item and item["size"] != expected:
+            raise ValueError("a mask of another size")
+        masks.append(RLE(size=expected, counts=item["counts"].encode("ascii")) if item else None)
+    return masks
 
 
 def _segmentations(entry: Any, num_frames: int) -> list[Any]:
