@@ -59,7 +59,7 @@ SHIPPED = {
         WeightFile(
             name="compact",
             file="compact.safetensors",
-            sha256="4f830eed189fd3b450124d8c16be3b2c860ce045968053b528b394db7eb1d264",
+            sha256="00909702dce3ecc0e684bb443e65e17d820b34cf63dd571bd5ba85c813eb1af1",
             licence="Apache-2.0",
             source="trained by `msnvis train segmenter` on COCO 2017 and PASCAL VOC 2007 images",
         ),
