@@ -394,21 +394,22 @@ def _numbers(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     string_ends = np.cumsum([len(text) + 3 for text in strings], dtype=np.int64) - 3
     if goes_on[string_ends - 1].any():
         raise ValueError("cut off in the middle of a run")
-    signed = ((codes & np.uint8(31)) ^ np.uint8(16)).view(np.int8) - np.int8(16)
+    digits = codes & np.uint8(31)
+    signed = (digits ^ np.uint8(16)).view(np.int8) - np.int8(16)
     numbers = signed[~goes_on].astype(np.int64)
-    leading = np.flatnonzero(goes_on)
-    if not len(leading):
-        return numbers, string_ends
-    index = leading - np.arange(len(leading))  # of the number that the character belongs to
-    first = np.flatnonzero(np.diff(index, prepend=-1))
-    digits = np.diff(first, append=len(leading))
-    if digits.max() > 6:
+    # Of the longer groups: their last characters, their values, and how many characters lead the last one.
+    last = np.flatnonzero(goes_on[:-1] & ~goes_on[1:]) + 1
+    values, leading = signed[last].astype(np.int64), np.zeros(len(last), np.int64)
+    longer = np.arange(len(last))
+    for place in range(1, 7):
+        values[longer] = (values[longer] << 5) + digits[last[longer] - place]
+        leading[longer] = place
+        longer = longer[goes_on[last[longer] - place - 1]]
+    if len(longer):
         raise ValueError("a run longer than any frame")
-    place = np.arange(len(leading)) - np.repeat(first, digits)
-    low = (codes[leading].astype(np.int64) & 31) << (5 * place)
-    longer = index[first]
-    numbers[longer] = (numbers[longer] << (5 * digits)) + np.add.reduceat(low, first)
-    return numbers, string_ends - np.searchsorted(leading, string_ends)
+    before = np.cumsum(leading)
+    numbers[last - before] = values
+    return numbers, string_ends - np.append(0, before)[np.searchsorted(last, string_ends)]
 
 
 def _edges(rles: Sequence[RLE]) -> list[np.ndarray]:
