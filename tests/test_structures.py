@@ -345,14 +345,14 @@ def test_png_reading_says_what_is_wrong(tmp_path):
 def test_mots_lines_are_official_and_disjoint(video):
     lines = [line.split() for line in video.to_mots().splitlines()]
     assert [line[:5] for line in lines] == [
-        ["0", "22003", "22", "6", "8"],
         ["0", "7", "0", "6", "8"],
-        ["1", "22003", "22", "6", "8"],
+        ["0", "22003", "22", "6", "8"],
         ["1", "7", "0", "6", "8"],
+        ["1", "22003", "22", "6", "8"],
         ["2", "7", "0", "6", "8"],
     ]
     masks = [coco_mask.decode({"size": [6, 8], "counts": line[5].encode()}) for line in lines]
-    assert [int(mask.sum()) for mask in masks] == [16, 8, 14, 9, 9]
+    assert [int(mask.sum()) for mask in masks] == [8, 16, 9, 14, 9]
     assert (masks[0] + masks[1]).max() == (masks[2] + masks[3]).max() == 1
 
 
@@ -367,6 +367,14 @@ def test_mots_restores_what_it_can_hold(video):
         for t in sorted(video.tracks, key=lambda t: text.find(f" {video.category_id(t) * 1000 + t.id} "))
         if f" {video.category_id(t) * 1000 + t.id} " in text
     ]
+
+
+def test_mots_lists_the_objects_of_a_frame_by_number():
+    rle = mask_ops.encode(np.ones((1, 2, 2), bool))[0]
+    corner = mask_ops.encode(np.eye(1, 4, dtype=bool).reshape(1, 2, 2))[0]
+    tracks = [Track(2, 0, 1.0, {0: rle}, {0: 0.5}), Track(1, 0, 1.0, {0: corner}, {0: 0.9})]
+    text = VideoInstances("clip", (2, 2), np.zeros(1), ("cat",), tracks).to_mots()
+    assert [line.split()[1] for line in text.splitlines()] == ["1001", "1002"]
 
 
 def test_mots_numbers_large_ids_within_the_class(video):

@@ -16,15 +16,16 @@ MAX_INSTANCES = 1000
 
 
 def lines(video: VideoInstances, size: tuple[int, int] | None = None) -> Iterator[str]:
-    """One a mask, frame by frame, masks made disjoint by score; those with nothing left are left out."""
+    """One a mask, by frame and object, masks made disjoint by score; those with nothing left are left out."""
     size = size or video.size
     numbers = _object_ids(video)
     for index, tracks in enumerate(video.by_frame()):
         rles = mask_ops.resize([track.rles[index] for track in tracks], size)
         rles = mask_ops.without_overlaps(rles, [track.frame_scores[index] for track in tracks])
-        for track, rle, area in zip(tracks, rles, mask_ops.areas(rles), strict=True):
-            if area:
-                counts = rle["counts"].decode("ascii")
+        masks = {track.id: rle for track, rle in zip(tracks, rles, strict=True) if mask_ops.areas([rle])[0]}
+        for track in sorted(tracks, key=lambda track: numbers[track.id]):
+            if track.id in masks:
+                counts = masks[track.id]["counts"].decode("ascii")
                 category = video.category_id(track)
                 yield f"{index} {numbers[track.id]} {category} {size[0]} {size[1]} {counts}\n"
 
