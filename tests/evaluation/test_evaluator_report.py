@@ -119,6 +119,13 @@ def test_without_samples_there_are_no_intervals(case):
     assert "intervals" not in evaluate(case["results"], case["truth"]).to_dict()
 
 
+def test_an_annotation_that_nothing_can_match_is_told():
+    case = CASES["id 0"]
+    [note] = evaluate(case["results"], case["truth"]).notes
+    assert "number annotations from 1" in note
+    assert evaluate(CASES["ties"]["results"], CASES["ties"]["truth"]).notes == ()
+
+
 class TestCommand:
     @pytest.fixture
     def files(self, tmp_path):

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.messages import say_warning
+
 
 def evaluate(
     results: Annotated[
@@ -75,6 +77,8 @@ def evaluate(
     from msnvis.io.atomic import replacing
 
     report = evaluate(results, annotations, class_agnostic=class_agnostic, bootstrap=bootstrap, seed=seed)
+    for note in report.notes:
+        say_warning(note)
     outputs = [(json, report.to_json), (csv, report.to_csv)]
     tables = [report.table(results.stem, sizes=True, per_category=per_category)]
     choice = {"class_agnostic": class_agnostic, "score_threshold": min_score}

@@ -23,6 +23,11 @@ from msnvis.evaluation.resampling import intervals
 from msnvis.evaluation.results import Head, Results, ResultsReader
 from msnvis.evaluation.settings import ANY_CATEGORY
 
+_NOTE_ON_0 = (
+    "what is matched to the annotation with id 0 counts as wrong, as in the official evaluation, where 0 "
+    "stands for no match; number annotations from 1"
+)
+
 #: Category id and video id.
 _Key = tuple[int, int]
 #: An object of the ground truth and its mean area.
@@ -77,6 +82,7 @@ def evaluate(
         matches=matches,
         intervals=intervals(matches, list(categories), list(truth.videos), bootstrap, seed),
         class_agnostic=class_agnostic,
+        notes=tuple(_NOTE_ON_0 for item in matches if 0 in item.objects.ids),
     )
 
 

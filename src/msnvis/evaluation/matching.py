@@ -22,8 +22,8 @@ class Tracks:
         categories: ``(D,)`` int64 category ids.
         scores: ``(D,)`` float64.
         areas: ``(D,)`` float64 mean area over the frames in which a track has pixels, 0 for none.
-        iou: ``(D, G)`` float64 of the whole tracks with the objects of the same video and category:
-            intersections summed over all frames by unions summed.
+        iou: ``(D, G)`` float64 of the whole tracks with the objects of the same video and category, see
+            `overlap.compare`; it is exact from 0.5 on, and may be 0 where it is lower.
     """
 
     entries: np.ndarray

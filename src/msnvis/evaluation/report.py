@@ -39,6 +39,7 @@ class Report:
         matches: of every video and category that has a track or an object, by category and then video.
         intervals: name -> 95 % confidence interval of each statistic; empty when none were asked for.
         class_agnostic: whether categories were ignored.
+        notes: sentences on what may surprise in the numbers.
     """
 
     categories: dict[int, str]
@@ -49,6 +50,7 @@ class Report:
     matches: list[CategoryMatches]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     class_agnostic: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def statistics(self) -> dict[str, float]:
