@@ -36,8 +36,8 @@ class DatasetFormat(ABC):
         """
 
     def write(self, dataset: VideoDataset, folder: Path, frames: Frames) -> None:
-        """Write to the empty `folder`; raises `OutputError`."""
-        raise NotImplementedError
+        """Write to the empty `folder`; raises `OutputError`, or `OptionError` where `writes` is false."""
+        raise OptionError("datasets of this format are only read; write ytvis or coco")
 
 
 dataset_formats: Registry[DatasetFormat] = Registry("dataset format")
