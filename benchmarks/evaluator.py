@@ -4,8 +4,8 @@
     python benchmarks/evaluator.py --memory [--videos 150] [--tracks 100] [--frames 60]
 
 Makes its own inputs: in each video, outlines of hundreds of runs that move over frames of 720p, and tracks
-that follow them roughly, spread over `--classes` of 40 classes. Prints CPU milliseconds a video of both and their
-ratio, after checking that all twelve statistics are equal. The reference has the structure of the official
+that follow them roughly, spread over `--classes` of 40 classes. Prints CPU milliseconds a video of both and
+their ratio, after checking that all twelve statistics are equal. The reference has the structure of the official
 ``ytvoseval.py`` (youtubevos/cocoapi): area and box of each mask on loading, then for each video and class two
 merges of each pair of masks in each frame, then loops over area ranges, thresholds, tracks and objects.
 
@@ -245,13 +245,17 @@ def measure_time(arguments: argparse.Namespace) -> None:
     )
 
 
-#: Run in a process of its own; prints kilobytes before and after.
+#: Run in a process of its own; prints the peak memory in kilobytes before and after. Linux only: what `resource`
+#: tells elsewhere, and of a new process even there, includes the parent's.
 CHILD = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from msnvis.evaluation import evaluate
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    return re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)
+before = peak()
 evaluate(sys.argv[1], sys.argv[2])
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(before, peak())
 """
 
 
