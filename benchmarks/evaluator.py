@@ -5,9 +5,10 @@
 
 Makes its own inputs: in each video, outlines of hundreds of runs that move over frames of 720p, and tracks
 that follow them roughly, spread over `--classes` of 40 classes. Prints CPU milliseconds a video of both and
-their ratio, after checking that all twelve statistics are equal. The reference has the structure of the official
-``ytvoseval.py`` (youtubevos/cocoapi): area and box of each mask on loading, then for each video and class two
-merges of each pair of masks in each frame, then loops over area ranges, thresholds, tracks and objects.
+their ratio, after checking that all twelve statistics are equal. The reference has the structure of the
+official ``ytvoseval.py`` (youtubevos/cocoapi): area and box of each mask on loading, then for each video and
+class two merges of each pair of masks in each frame, then loops over area ranges, thresholds, tracks and
+objects.
 
 With ``--memory`` it writes results of an OVIS-like size into a temporary file instead, evaluates them in a
 process of its own, and prints by how much that grew.
@@ -245,8 +246,8 @@ def measure_time(arguments: argparse.Namespace) -> None:
     )
 
 
-#: Run in a process of its own; prints the peak memory in kilobytes before and after. Linux only: what `resource`
-#: tells elsewhere, and of a new process even there, includes the parent's.
+#: Run in a process of its own; prints the peak memory in kilobytes before and after. Linux only: what
+#: `resource` tells of a new process includes its parent's.
 CHILD = """
 import re, sys
 from pathlib import Path
