@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from msnvis.datasets.formats.segmentations import encoded_masks
-from msnvis.datasets.video import AnnotatedTrack, VideoDataset
+from msnvis.datasets.video import AnnotatedTrack
 from msnvis.errors import OptionError
 from msnvis.evaluation.curves import accumulate
-from msnvis.evaluation.ground_truth import GroundTruth, read_ground_truth
+from msnvis.evaluation.ground_truth import Annotations, GroundTruth, read_ground_truth
 from msnvis.evaluation.matching import CategoryMatches, Objects, Tracks, match
 from msnvis.evaluation.overlap import compare
 from msnvis.evaluation.problems import refuse
@@ -36,7 +34,7 @@ _Member = tuple[AnnotatedTrack, float]
 
 def evaluate(
     results: Results,
-    annotations: Mapping[str, Any] | str | Path | VideoDataset,
+    annotations: Annotations,
     *,
     class_agnostic: bool = False,
     bootstrap: int = 0,
@@ -47,9 +45,11 @@ def evaluate(
     Args:
         results: a file, its content, or what stands for it: the official list of ``{"video_id",
             "category_id", "score", "segmentations"}``; ``tracks.json`` of `msnvis run`, or a folder with
-            many; `VideoInstances`, or a list of them; a `VideoDataset`. Videos and classes of our own forms
-            are found by name in the annotations, those of the official list by id.
-        annotations: YouTube-VIS json, as a file or its content, or a `VideoDataset`.
+            many; `VideoInstances`, or a list of them; a `VideoDataset`; files that `load_results` read.
+            Videos and classes of our own forms are found by name in the annotations, those of the official
+            list by id.
+        annotations: YouTube-VIS json, as a file or its content; a `VideoDataset`; what `read_ground_truth`
+            made of one of them.
         class_agnostic: ignore the classes.
         bootstrap: number of samples of the videos (drawn with replacement) from which 95 % confidence
             intervals are taken; 0 for none.

@@ -55,17 +55,23 @@ class GroundTruth:
     videos: dict[int, TrueVideo]
 
 
-def read_ground_truth(annotations: Mapping[str, Any] | str | Path | VideoDataset) -> GroundTruth:
+#: Everything that `evaluate` takes as annotations.
+Annotations = Mapping[str, Any] | str | Path | VideoDataset | GroundTruth
+
+
+def read_ground_truth(annotations: Annotations) -> GroundTruth:
     """Read YouTube-VIS annotations.
 
     Masks may be compressed or uncompressed run-length encodings or polygons; null, or empty, where the object
     is not seen. ``areas`` are believed where given, as the official evaluation does, and counted otherwise.
 
     Args:
-        annotations: the json file, its content, or a dataset that was read before.
+        annotations: the json file, its content, a dataset, or what this function made of one of them.
 
     Raises `InputError`, with all that is wrong.
     """
+    if isinstance(annotations, GroundTruth):
+        return annotations
     if isinstance(annotations, VideoDataset):
         return _from_dataset(annotations)
     content, where = reading.load_json(annotations)

@@ -22,10 +22,23 @@ from msnvis.io.formats.json_list import holds_list, read_list
 from msnvis.masks import RLE
 from msnvis.structures import UNNAMED_CATEGORY, UNNAMED_CLASS, VideoInstances
 
+
+@dataclass(frozen=True)
+class LoadedResults:
+    """Results that were read from disk once, to be evaluated in several ways; see `load_results`.
+
+    Attributes:
+        files: name and JSON content of each, unchecked.
+    """
+
+    files: list[tuple[str, Any]]
+
+
 #: Everything that `evaluate` takes as results.
 Results = (
     str
     | Path
+    | LoadedResults
     | Mapping[str, Any]
     | VideoDataset
     | VideoInstances
@@ -44,6 +57,7 @@ class FoundTrack:
 
     Attributes:
         entry: position in the results, from 0.
+        id: its number in the file; None where the file gives it none.
         video: in which it is.
         category_id: as in the ground truth, or any other number in a class-agnostic evaluation.
         score: finite.
@@ -51,10 +65,21 @@ class FoundTrack:
     """
 
     entry: int
+    id: int | None
     video: TrueVideo
     category_id: int
     score: float
     masks: list[RLE | None]
+
+
+def load_results(path: str | Path) -> LoadedResults:
+    """Read a file or folder of results into memory; what it holds is checked when it is evaluated.
+
+    Raises `InputError` when a file cannot be read, or the folder has none.
+    """
+    return LoadedResults(
+        [(name, c if isinstance(c, Mapping) else list(c)) for name, c in _contents(Path(path))]
+    )
 
 
 def read_results(results: Results, truth: GroundTruth, class_agnostic: bool = False) -> Iterator[FoundTrack]:
@@ -138,7 +163,7 @@ class ResultsReader:
         except (ValueError, TypeError, KeyError, AttributeError):
             masks = [self._masks(head) for head in batch]
         return [
-            FoundTrack(head.entry, video, head.category_id, head.score, read[0])
+            FoundTrack(head.entry, _own_id(head.content), video, head.category_id, head.score, read[0])
             for head, read in zip(batch, masks, strict=True)
             if read
         ]
@@ -167,7 +192,9 @@ class ResultsReader:
         elif isinstance(results, VideoInstances):
             results = [results]
         if isinstance(results, (str, Path)):
-            yield from self._file_entries(Path(results))
+            yield from self._file_entries(_contents(Path(results)))
+        elif isinstance(results, LoadedResults):
+            yield from self._file_entries(results.files)
         elif isinstance(results, Mapping):
             yield from self._own_entries(results, "the results")
         else:
@@ -177,16 +204,13 @@ class ResultsReader:
                 else:
                     yield "the results", f"entry {place}", item
 
-    def _file_entries(self, path: Path) -> Iterator[tuple[str, str, Any]]:
-        if not path.is_dir() and holds_list(path):
-            for place, item in enumerate(read_list(path)):
-                yield str(path), f"entry {place}", item
-            return
-        files = sorted(path.rglob(TRACKS)) if path.is_dir() else [path]
-        if not files:
-            raise InputError(f"{path} holds no {TRACKS}; give the folder that `msnvis run` wrote, or a file")
-        for file in files:
-            yield from self._own_entries(*reading.load_json(file))
+    def _file_entries(self, files: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str, Any]]:
+        for file, content in files:
+            if isinstance(content, Mapping):
+                yield from self._own_entries(content, file)
+            else:
+                for place, item in enumerate(content):
+                    yield file, f"entry {place}", item
 
     def _own_entries(self, content: Mapping[str, Any], where: str) -> Iterator[tuple[str, str, Any]]:
         """Of ``tracks.json``, whose videos and categories have numbers of their own."""
@@ -211,6 +235,24 @@ class ResultsReader:
         if name not in self._numbers and number != UNNAMED_CATEGORY and not self._class_agnostic:
             raise ValueError(f"its class '{name}' is none of the categories of {self._truth.where}")
         return self._numbers.get(name, number)
+
+
+def _contents(path: Path) -> Iterator[tuple[str, Any]]:
+    """Name and content of each file: a JSON object, or the elements of a list, read one by one."""
+    if not path.is_dir() and holds_list(path):
+        yield str(path), read_list(path)
+        return
+    files = sorted(path.rglob(TRACKS)) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} holds no {TRACKS}; give the folder that `msnvis run` wrote, or a file")
+    for file in files:
+        content, name = reading.load_json(file)
+        yield name, content
+
+
+def _own_id(entry: Any) -> int | None:
+    number = entry.get("id")
+    return number if type(number) is int else None
 
 
 def _video_numbers(content: Mapping[str, Any], truth: GroundTruth) -> dict[int, int]:
