@@ -107,6 +107,22 @@ def test_objects_are_matched_to_the_truth_and_join_when_they_appear(make_video):
     np.testing.assert_allclose(pairs[1].ious, [[1, 1], [90 / 110, 1]])
 
 
+def test_objects_may_begin_with_a_mask_of_the_segmenter(make_video):
+    video = make_video({1: [box(10)] * 4})
+    segmenter, propagator = Scripted([[], [box(12)], [box(10)], [box(15)]]), Still()
+    pairs = list(video_pairs(video, segmenter, propagator, ["forward"], ["segmenter"]))
+    assert [(p.frame, p.start) for p in pairs] == [(2, "segmenter"), (3, "segmenter")]
+    np.testing.assert_allclose(pairs[0].ious, [[1, 80 / 120]])  # what it found in frame 1 stands still
+    np.testing.assert_allclose(pairs[1].ious, [[50 / 150, 1]])
+
+
+def test_mistakes_propagate_the_worse_mask(make_video):
+    video = make_video({1: [box(10)] * 3})
+    pairs = list(video_pairs(video, Scripted([[box(14)]] * 3), Still(), ["forward"], mistakes=1.0))
+    np.testing.assert_allclose(pairs[0].ious, [[60 / 140, 1]])
+    np.testing.assert_allclose(pairs[1].ious, [[60 / 140, 60 / 140]])
+
+
 def test_a_lost_object_goes_on_from_the_segmenter(make_video):
     class Loses(Still):
         def step(self, image, corrections=None):

@@ -23,6 +23,17 @@ def pairs(
     segmenter: Annotated[str, typer.Option(help="Whose masks are compared with...")] = "compact",
     propagator: Annotated[str, typer.Option(help="...the masks that this one propagates.")] = "flow",
     direction: Annotated[str, typer.Option(metavar="forward|backward|both")] = "both",
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="truth|segmenter|both",
+            help="Objects begin with their first true mask, or as in the pipeline.",
+        ),
+    ] = "truth",
+    mistakes: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of frames in which the worse mask is propagated on."),
+    ] = 0.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 works in one, with all threads.")] = 2,
 ) -> None:
     """Make training pairs for `msnvis train selector`: two masks of an object, and which one is better.
@@ -32,11 +43,14 @@ def pairs(
     from msnvis.datasets.formats import read_dataset
     from msnvis.selection.make_pairs import DIRECTIONS, PairOptions, make_pairs, missing_shards
     from msnvis.selection.pair_store import PairStore
+    from msnvis.selection.pairs import STARTS
 
     options = PairOptions(
         segmenter=segmenter,
         propagator=propagator,
         directions=DIRECTIONS if direction == "both" else (direction,),
+        starts=STARTS if start == "both" else (start,),
+        mistakes=mistakes,
     )
     videos = read_dataset(dataset, format, images=images, need_frames=True).videos
     shards = missing_shards(videos, output, options)

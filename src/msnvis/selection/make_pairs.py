@@ -19,7 +19,7 @@ from msnvis.io.atomic import replacing
 from msnvis.propagators import create_propagator
 from msnvis.segmenters import create_segmenter
 from msnvis.selection.pair_store import write_shard
-from msnvis.selection.pairs import video_pairs
+from msnvis.selection.pairs import STARTS, video_pairs
 
 RECIPE = "recipe.json"
 DIRECTIONS = ("forward", "backward")
@@ -33,6 +33,8 @@ class PairOptions:
         segmenter, propagator: names of the parts whose masks are compared.
         segmenter_options, propagator_options: keyword arguments of their factories.
         directions: in which videos are gone through.
+        starts: with which mask objects begin, see `selection.pairs.STARTS`.
+        mistakes: share of the decisions that go against the truth.
         videos_per_shard: what is lost by an interruption is at most one shard a process.
     """
 
@@ -41,11 +43,17 @@ class PairOptions:
     segmenter_options: Mapping[str, Any] = field(default_factory=dict)
     propagator_options: Mapping[str, Any] = field(default_factory=dict)
     directions: Sequence[str] = DIRECTIONS
+    starts: Sequence[str] = ("truth",)
+    mistakes: float = 0.0
     videos_per_shard: int = 4
 
     def __post_init__(self) -> None:
         if not self.directions or not set(self.directions) <= set(DIRECTIONS):
             raise OptionError(f"directions are some of {', '.join(DIRECTIONS)}")
+        if not self.starts or not set(self.starts) <= set(STARTS):
+            raise OptionError(f"starts are some of {', '.join(STARTS)}")
+        if not 0 <= self.mistakes <= 1:
+            raise OptionError("mistakes must be a share between 0 and 1")
         if self.videos_per_shard < 1:
             raise OptionError("videos_per_shard must be at least 1")
 
@@ -106,11 +114,12 @@ class _Maker:
         self.propagator = create_propagator(options.propagator, **options.propagator_options)
 
     def write(self, path: Path, videos: Sequence[AnnotatedVideo]) -> int:
-        made = (
-            (video, video_pairs(video, self.segmenter, self.propagator, self.options.directions))
-            for video in videos
+        how = self.options
+        parts = self.segmenter, self.propagator
+        return write_shard(
+            path,
+            ((v, video_pairs(v, *parts, how.directions, how.starts, how.mistakes)) for v in videos),
         )
-        return write_shard(path, made)
 
 
 _maker: _Maker
@@ -133,6 +142,7 @@ def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairO
     recipe = {
         **asdict(options),
         "directions": list(options.directions),
+        "starts": list(options.starts),
         "videos": len(videos),
         "digest": hashlib.sha256(names.encode()).hexdigest()[:16],
     }

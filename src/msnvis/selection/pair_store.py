@@ -20,10 +20,10 @@ from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError
 from msnvis.io.atomic import replacing
 from msnvis.masks import RLE
-from msnvis.selection.pairs import FramePairs
+from msnvis.selection.pairs import STARTS, FramePairs
 
 SHARDS = "pairs-*.safetensors"
-VERSION = 1
+VERSION = 2
 #: Under this name a shard says which videos it has.
 ABOUT = "msnvis-pairs"
 #: Quality of the frames; selection is about edges, which must not be those of compression.
@@ -79,7 +79,7 @@ class _ShardBuilder:
             self.names.append(video.name)
         place = self._frame(number, video, pairs.frame)
         for k, identity in enumerate(pairs.objects.tolist()):
-            self.rows.append((number, pairs.frame, identity, place, *video.size))
+            self.rows.append((number, pairs.frame, identity, STARTS.index(pairs.start), place, *video.size))
             self.masks += [pairs.first[k]["counts"], pairs.second[k]["counts"]]
             self.figures.append(np.array([*pairs.ious[k], pairs.overlaps[k], *pairs.scores[k]], np.float32))
 
@@ -94,7 +94,7 @@ class _ShardBuilder:
     def arrays(self) -> dict[str, np.ndarray]:
         masks = [np.frombuffer(text, np.uint8) for text in self.masks]
         return {
-            "rows": np.array(self.rows, np.int64).reshape(-1, 6),
+            "rows": np.array(self.rows, np.int64).reshape(-1, 7),
             "figures": np.array(self.figures, np.float32).reshape(-1, 5),
             "frames": _concatenate(self.frames),
             "frame_ends": _ends(self.frames),
@@ -109,6 +109,7 @@ class PairStore:
     Attributes:
         video: ``(N,)`` int64 number of the video of each pair.
         frame, object: ``(N,)`` int64 index of the frame and id of the object.
+        start: ``(N,)`` int64 index of `selection.pairs.STARTS`.
         ious: ``(N, 2)`` float32 IoU of the segmenter's and the propagated mask with the truth.
         overlaps: ``(N,)`` float32 IoU of the two masks.
         scores: ``(N, 2)`` float32.
@@ -132,7 +133,7 @@ class PairStore:
             self._at += [(number, row) for row in range(len(shard_rows))]
             self.videos += names
         self._rows, table = np.concatenate(rows), np.concatenate(figures)
-        self.video, self.frame, self.object = self._rows[:, :3].T
+        self.video, self.frame, self.object, self.start = self._rows[:, :4].T
         self.ious, self.overlaps, self.scores = table[:, :2], table[:, 2], table[:, 3:]
 
     def __len__(self) -> int:
@@ -140,7 +141,7 @@ class PairStore:
 
     def __getitem__(self, index: int) -> Pair:
         shard, row = self._at[index]
-        place, height, width = self._rows[index, 3:].tolist()
+        place, height, width = self._rows[index, 4:].tolist()
         path = self._paths[shard]
         jpeg = _slice(path, "frames", "frame_ends", place)
         bgr = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)

@@ -3,12 +3,17 @@
 Every object is propagated from its first true mask. In each frame the segmenter's masks are matched to the
 truth by the Hungarian method; an object's pair is its segmenter's mask and its propagated mask, and the label
 says which has the higher IoU with the truth. The better one is propagated on (the oracle policy).
+
+In the pipeline, objects begin with a mask of the segmenter and a selector makes mistakes. Pairs of such masks
+are made on request: the start "segmenter" and `mistakes`.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -21,6 +26,8 @@ from msnvis.structures import Detections
 from msnvis.tracking.association import associate
 from msnvis.tracking.tracker import TrackingOptions
 
+#: With which mask an object begins: its first true one, or the segmenter's where it first finds the object.
+STARTS = ("truth", "segmenter")
 #: Score of an object whose first true mask no detection matches.
 UNSEEN_SCORE = 0.5
 
@@ -31,6 +38,7 @@ class FramePairs:
 
     Attributes:
         frame: index in the video.
+        start: one of `STARTS`.
         objects: ``(N,)`` int64 ids of the true tracks.
         first, second: the segmenter's and the propagated mask of each.
         ious: ``(N, 2)`` float32, of both with the truth.
@@ -39,6 +47,7 @@ class FramePairs:
     """
 
     frame: int
+    start: str
     objects: np.ndarray
     first: list[RLE]
     second: list[RLE]
@@ -52,17 +61,26 @@ def video_pairs(
     segmenter: Segmenter,
     propagator: Propagator,
     directions: Sequence[str] = ("forward", "backward"),
+    starts: Sequence[str] = ("truth",),
+    mistakes: float = 0.0,
 ) -> Iterator[FramePairs]:
-    """All pairs of one annotated video, each direction in turn; the segmenter sees each frame once.
+    """All pairs of one annotated video, each direction and start in turn; the segmenter sees each frame once.
+
+    Args:
+        video: with frames.
+        segmenter, propagator: whose masks are compared.
+        directions: in which to go through it.
+        starts: some of `STARTS`.
+        mistakes: share of the decisions that go against the truth; they depend on the video's name alone.
 
     Raises:
         InputError: a frame cannot be read.
     """
     segmenter.reset()
     found = [segmenter.segment([image])[0] for image in video.images()]
-    for direction in directions:
+    for direction, start in product(directions, starts):
         order = range(video.num_frames) if direction == "forward" else reversed(range(video.num_frames))
-        oracle = _OracleTracker(propagator)
+        oracle = _OracleTracker(propagator, start, mistakes, seed=f"{video.name} {direction} {start}")
         for frame in order:
             truth = {t.id: t.rles[frame] for t in video.tracks if frame in t.rles and not t.crowd}
             pairs = oracle.step(frame, video.image(frame), truth, found[frame])
@@ -73,8 +91,9 @@ def video_pairs(
 class _OracleTracker:
     """Propagates every object and corrects it by whichever mask the truth prefers."""
 
-    def __init__(self, propagator: Propagator) -> None:
+    def __init__(self, propagator: Propagator, start: str, mistakes: float, seed: str) -> None:
         self.propagator = propagator
+        self.start, self.mistakes, self.random = start, mistakes, random.Random(seed)
         self.scores: dict[int, float] = {}
         self.corrections: dict[int, RLE] = {}
         self.started = False
@@ -115,6 +134,7 @@ class _OracleTracker:
         scores = [(found.scores[detected[i]], self.scores[i]) for i in objects]
         return FramePairs(
             frame=frame,
+            start=self.start,
             objects=np.array(objects, np.int64),
             first=first,
             second=second,
@@ -131,15 +151,19 @@ class _OracleTracker:
         detected: Mapping[int, int],
         real: set[int],
     ) -> None:
-        """Take the better mask of a pair, any mask of a lost object, and the true one of a new object."""
-        better = dict(zip(pairs.objects.tolist(), pairs.ious[:, 0] > pairs.ious[:, 1], strict=True))
+        """Take the better mask of a pair, any mask of a lost object, and the first mask of a new one."""
+        chosen = {
+            i: (ious[0] > ious[1]) != (self.random.random() < self.mistakes)
+            for i, ious in zip(pairs.objects.tolist(), pairs.ious, strict=True)
+        }
         for i, rle in truth.items():
-            score = float(found.scores[detected[i]]) if i in detected else UNSEEN_SCORE
-            if i not in self.scores:
+            begins = i not in self.scores and self.start == "truth"
+            if begins:
                 self.corrections[i] = rle
-            elif i in detected and (better.get(i, False) or i not in real):
+            elif i in detected and (i not in real or chosen.get(i, False)):
                 self.corrections[i] = found.rles[detected[i]]
-            if i in detected or i not in self.scores:
+            if i in detected or begins:
+                score = float(found.scores[detected[i]]) if i in detected else UNSEEN_SCORE
                 self.scores[i] = max(score, self.scores.get(i, 0.0))
 
 
