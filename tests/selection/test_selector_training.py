@@ -41,7 +41,14 @@ def pairs(tmp_path):
             ious = np.array([[1, 0.43] if first_better else [0.43, 1]], np.float32)
             frames.append(
                 FramePairs(
-                    frame, np.array([1]), [first], [second], ious, np.array([0.43], np.float32), ious * 0
+                    frame,
+                    "truth",
+                    np.array([1]),
+                    [first],
+                    [second],
+                    ious,
+                    np.array([0.43], np.float32),
+                    ious * 0,
                 )
             )
         videos.append((AnnotatedVideo(number, f"v{number}", SIZE, tuple(files)), frames))
@@ -91,6 +98,7 @@ def test_exchanging_the_masks_exchanges_the_label(pairs, tmp_path):
 def test_a_training_learns_and_its_weights_select(pairs, tmp_path):
     metrics = train_selector(options(pairs, tmp_path / "out", epochs=6, ema=0.5))
     assert metrics["clear_accuracy"] == metrics["accuracy_0.2-1"] >= 0.9
+    assert cv2.imread(str(tmp_path / "out" / "calibration.png")) is not None
     selector = load_selector("msn", tmp_path / "out" / "final.safetensors", device="cpu")
     store = PairStore(pairs)
     right = 0

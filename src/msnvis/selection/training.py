@@ -17,10 +17,12 @@ from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
 from msnvis.selection.learned import CROPS, NETWORKS, save_selector
 from msnvis.selection.measures import accuracy, accuracy_by_margin, calibration_error
 from msnvis.selection.pair_store import PairStore
+from msnvis.selection.plots import plot_calibration
 from msnvis.training.trainer import Trainer, TrainerOptions
 from msnvis.weights.state import load_into
 
 LOSSES = ("patch", "pair")
+CALIBRATION_PLOT = "calibration.png"
 #: Pairs that differ by less are a matter of taste; the accuracy that counts is that of the others.
 CLEAR_MARGIN = 0.02
 VALIDATION_BATCH = 64
@@ -176,6 +178,7 @@ class SelectorTrainer(Trainer):
         chances = self._chances()
         ious = self.validation.store.ious[self.validation.chosen]
         bins = accuracy_by_margin(chances, ious)
+        plot_calibration(chances, ious, self.options.output / CALIBRATION_PLOT)
         return {
             "accuracy": accuracy(chances, ious),
             "clear_accuracy": accuracy(chances, ious, CLEAR_MARGIN),
