@@ -9,6 +9,11 @@ import pytest
 from command import files_in, msnvis
 from PIL import Image
 
+from msnvis.evaluation import evaluate
+from msnvis.evaluation.frames import pair_videos
+from msnvis.evaluation.ground_truth import read_ground_truth
+from msnvis.evaluation.results import load_results
+
 FULL = {"size": [4, 6], "counts": [0, 24]}
 
 
@@ -29,6 +34,10 @@ def files(tmp_path):
     return tmp_path / "results.json", "--annotations", tmp_path / "truth.json"
 
 
+def test_help_shows_what_is_needed_without_braces():
+    assert msnvis("eval", "--help").out.splitlines()[0] == "Usage: msnvis eval [OPTIONS] RESULTS"
+
+
 def test_diagnosis_is_printed_and_written(files, tmp_path):
     outcome = msnvis("eval", *files, "--diagnose", tmp_path / "faults.json", "--min-score", "0.5")
     assert outcome.code == 0, outcome.err
@@ -37,6 +46,30 @@ def test_diagnosis_is_printed_and_written(files, tmp_path):
     assert content["confusion"] == {"cat": {"dog": 1}}
     assert content["summary"]["tracks"]["duplicate"] == 0
     assert content["objects"][0]["video"] == "clip"
+
+
+def test_tracks_are_named_by_their_ids_where_the_results_have_them(files, tmp_path):
+    """Results with ids 31 and 12 are told by these, without, or with the same one twice, by position."""
+    results = json.loads(files[0].read_text())
+    for ids, numbers in (((31, 12), "id"), ((31, 31), "position"), ((31, None), "position")):
+        for entry, number in zip(results, ids, strict=True):
+            entry["id"] = number
+        files[0].write_text(json.dumps(results))
+        outcome = msnvis("eval", *files, "--diagnose", tmp_path / "faults.json")
+        content = json.loads((tmp_path / "faults.json").read_text())
+        assert content["track_numbers"] == numbers
+        assert {item["track"] for item in content["tracks"]} == ({31, 12} if numbers == "id" else {0, 1})
+        assert content["objects"][0]["spans"][0]["track"] == (31 if numbers == "id" else 0)
+        assert ("named by their ids" in outcome.out) == (numbers == "id")
+
+
+def test_results_and_annotations_that_were_read_once_give_the_same(files, tmp_path):
+    truth, results = read_ground_truth(files[2]), load_results(files[0])
+    expected = evaluate(files[0], files[2]).to_json()
+    files[0].unlink()
+    files[2].unlink()
+    assert evaluate(results, truth).to_json() == expected
+    assert [len(video.tracks) for video in pair_videos(results, truth).videos] == [2]
 
 
 def test_tracking_measures_are_printed_and_written(files, tmp_path):

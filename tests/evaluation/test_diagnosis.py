@@ -13,7 +13,7 @@ from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedTrack
 from msnvis.evaluation.diagnosis import diagnose as diagnose_files
 from msnvis.evaluation.diagnosis import diagnose_videos
-from msnvis.evaluation.frames import VideoTracks, frame_overlaps
+from msnvis.evaluation.frames import PairedVideos, VideoTracks, frame_overlaps
 from msnvis.evaluation.verdicts import ObjectVerdict, Span, TrackVerdict
 from msnvis.structures import Track
 
@@ -40,7 +40,7 @@ def found(number: int, rles: dict, label: int = CAT, score: float = 0.5) -> Trac
 
 
 def diagnose(objects: list[AnnotatedTrack], tracks: list[Track], frames: int = 10):
-    return diagnose_videos([VideoTracks("clip", frames, objects, tracks)], CLASSES)
+    return diagnose_videos(PairedVideos(CLASSES, [VideoTracks("clip", frames, objects, tracks)]))
 
 
 def only_object(*arguments):
@@ -288,4 +288,4 @@ def test_the_table_names_the_worst():
 
 def test_a_perfect_result_has_a_short_table():
     text = diagnose([gt(7, on(0, TEN))], [found(0, on(0, TEN))]).table()
-    assert len(text.splitlines()) == 2
+    assert len(text.splitlines()) == 3  # of objects, of tracks, and how these are named

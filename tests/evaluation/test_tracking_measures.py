@@ -12,7 +12,7 @@ import pytest
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedTrack
 from msnvis.errors import MissingExtraError
-from msnvis.evaluation.frames import VideoTracks
+from msnvis.evaluation.frames import PairedVideos, VideoTracks
 from msnvis.evaluation.tracking import evaluate_tracking, measure_tracking
 from msnvis.structures import Track
 
@@ -53,7 +53,7 @@ def test_equal_to_trackeval(trackers):
 
 def test_perfect_tracks(trackers):
     tracks = [Track(0, 0, 1.0, on(0, TEN)), Track(1, 0, 1.0, on(20, TEN))]
-    pooled = measure_tracking([VideoTracks("clip", 10, TWO_OBJECTS, tracks)], ["cat"]).pooled
+    pooled = measure_tracking(PairedVideos(["cat"], [VideoTracks("clip", 10, TWO_OBJECTS, tracks)])).pooled
     assert [pooled[name] for name in ("HOTA", "DetA", "AssA", "LocA", "IDF1", "MOTA", "MOTP")] == [1] * 7
     assert pooled["IDSW"] == pooled["Frag"] == 0
 
@@ -63,7 +63,7 @@ def test_two_objects_that_swap_ids_at_half_time(trackers):
         Track(0, 0, 1.0, on(0, range(5)) | on(20, range(5, 10))),
         Track(1, 0, 1.0, on(20, range(5)) | on(0, range(5, 10))),
     ]
-    pooled = measure_tracking([VideoTracks("clip", 10, TWO_OBJECTS, tracks)], ["cat"]).pooled
+    pooled = measure_tracking(PairedVideos(["cat"], [VideoTracks("clip", 10, TWO_OBJECTS, tracks)])).pooled
     assert pooled["IDF1"] == 0.5
     assert pooled["IDSW"] == 2
     assert pooled["DetA"] == 1
@@ -93,7 +93,7 @@ def test_weak_tracks_are_left_out_on_request(trackers):
 
 
 def test_nothing_at_all(trackers):
-    report = measure_tracking([VideoTracks("clip", 3, [], [])], ["cat"])
+    report = measure_tracking(PairedVideos(["cat"], [VideoTracks("clip", 3, [], [])]))
     assert report.per_category == {}
     assert report.mean["HOTA"] == report.pooled["HOTA"] == 0
 

@@ -74,26 +74,34 @@ def evaluate(
     """Compare RESULTS with the ground truth: mAP, AP50, AP75, AR1, AR10 and more, in percent."""
     # Imported here because it takes a while and `--help` does not need it.
     from msnvis.evaluation import evaluate
+    from msnvis.evaluation.ground_truth import read_ground_truth
+    from msnvis.evaluation.results import load_results
     from msnvis.io.atomic import replacing
 
-    report = evaluate(results, annotations, class_agnostic=class_agnostic, bootstrap=bootstrap, seed=seed)
+    truth = read_ground_truth(annotations)
+    # Results for the evaluation alone need not fit into memory.
+    found = load_results(results) if tracking or diagnosis else results
+    report = evaluate(found, truth, class_agnostic=class_agnostic, bootstrap=bootstrap, seed=seed)
     for note in report.notes:
         say_warning(note)
     outputs = [(json, report.to_json), (csv, report.to_csv)]
     tables = [report.table(results.stem, sizes=True, per_category=per_category)]
-    choice = {"class_agnostic": class_agnostic, "score_threshold": min_score}
-    if tracking:
-        from msnvis.evaluation.tracking import evaluate_tracking
+    if tracking or diagnosis:
+        from msnvis.evaluation.frames import pair_videos
 
-        measures = evaluate_tracking(results, annotations, **choice)
+        paired = pair_videos(found, truth, class_agnostic=class_agnostic, score_threshold=min_score)
+    if tracking:
+        from msnvis.evaluation.tracking import measure_tracking
+
+        measures = measure_tracking(paired)
         outputs.append((tracking, measures.to_json))
         tables.append(measures.table())
     if diagnosis:
-        from msnvis.evaluation.diagnosis import diagnose
+        from msnvis.evaluation.diagnosis import diagnose_videos
 
-        found = diagnose(results, annotations, **choice)
-        outputs.append((diagnosis, found.to_json))
-        tables.append(found.table())
+        faults = diagnose_videos(paired)
+        outputs.append((diagnosis, faults.to_json))
+        tables.append(faults.table())
     if curves:
         from msnvis.evaluation.plots import plot_curves
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import msnvis
 from msnvis.cli import convert, demo, evaluate, evaluate_davis, export, info, models, pairs, run, synth, train
@@ -38,6 +40,13 @@ class _Group(TyperGroup):
             raise typer.Exit(exit_code([error])) from error
 
 
+class _Command(TyperCommand):
+    """Shows what it needs as ``RESULTS``, where some versions of Typer write ``{RESULTS}``."""
+
+    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+        return [re.sub(r"^\{([^|{}]+)\}", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
+
 app = typer.Typer(
     cls=_Group,
     add_completion=False,
@@ -45,16 +54,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run.run)
-app.command("demo")(demo.demo)
-app.command("models")(models.models)
-app.command("eval")(evaluate.evaluate)
-app.command("eval-davis")(evaluate_davis.evaluate_davis)
-app.command("info")(info.info)
-app.command("pairs")(pairs.pairs)
-app.command("export")(export.export)
-app.command("convert")(convert.convert)
-app.command("synth")(synth.synth)
+_command = partial(app.command, cls=_Command)
+_command("run")(run.run)
+_command("demo")(demo.demo)
+_command("models")(models.models)
+_command("eval")(evaluate.evaluate)
+_command("eval-davis")(evaluate_davis.evaluate_davis)
+_command("info")(info.info)
+_command("pairs")(pairs.pairs)
+_command("export")(export.export)
+_command("convert")(convert.convert)
+_command("synth")(synth.synth)
 app.add_typer(train.app, name="train")
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from msnvis.datasets.video import VideoDataset
-from msnvis.evaluation.frames import FrameOverlap, VideoTracks, frame_overlaps, pair_videos
+from msnvis.evaluation.frames import FrameOverlap, PairedVideos, VideoTracks, frame_overlaps, pair_videos
+from msnvis.evaluation.ground_truth import Annotations
 from msnvis.evaluation.results import Results
 from msnvis.evaluation.verdicts import (
     Diagnosis,
@@ -30,7 +28,7 @@ _FIRST = 1e4
 
 def diagnose(
     results: Results,
-    annotations: Mapping[str, Any] | str | Path | VideoDataset,
+    annotations: Annotations,
     *,
     class_agnostic: bool = False,
     score_threshold: float = 0.0,
@@ -56,15 +54,11 @@ def diagnose(
     >>> diagnose(found, truth).confusion()
     {'cat': {'dog': 1}}
     """
-    classes, videos = pair_videos(
-        results, annotations, class_agnostic=class_agnostic, score_threshold=score_threshold
-    )
-    return diagnose_videos(videos, classes, thresholds)
+    paired = pair_videos(results, annotations, class_agnostic=class_agnostic, score_threshold=score_threshold)
+    return diagnose_videos(paired, thresholds)
 
 
-def diagnose_videos(
-    videos: Iterable[VideoTracks], classes: Sequence[str], thresholds: Thresholds | None = None
-) -> Diagnosis:
+def diagnose_videos(paired: PairedVideos, thresholds: Thresholds | None = None) -> Diagnosis:
     """Diagnose every object and every track.
 
     In each frame a track covers the one object that it overlaps most, if their IoU reaches `cover_iou`.
@@ -73,23 +67,22 @@ def diagnose_videos(
     is held by its own track if that covers it, else by the one of those covering it that covers it longest.
 
     Args:
-        videos: with what was found in them, one at a time.
-        classes: names of the labels of objects and tracks.
+        paired: the videos with what was found in them.
         thresholds: the defaults of `Thresholds` when not given.
 
-    >>> diagnose_videos([], ["cat"]).object_counts()["missed"]
+    >>> diagnose_videos(PairedVideos(["cat"], [])).object_counts()["missed"]
     0
     """
     thresholds = thresholds or Thresholds()
     objects: list[ObjectDiagnosis] = []
     tracks: list[TrackDiagnosis] = []
-    for video in videos:
-        case = _Case(video, classes, thresholds)
+    for video in paired.videos:
+        case = _Case(video, paired.classes, thresholds)
         objects += [case.diagnose_object(g) for g, item in enumerate(video.objects) if not item.crowd]
         tracks += [case.diagnose_track(d) for d in range(len(video.tracks))]
     objects.sort(key=lambda item: (item.verdict.rank, item.iou, -item.frames, item.video, item.object))
     tracks.sort(key=lambda item: (item.verdict.rank, -item.score, item.video, item.track))
-    return Diagnosis(objects, tracks, thresholds)
+    return Diagnosis(objects, tracks, thresholds, paired.track_numbers)
 
 
 class _Case:

@@ -9,6 +9,7 @@ from msnvis.evaluation.verdicts import Diagnosis, ObjectVerdict, Span, TrackVerd
 
 #: Spans shown of one object; the JSON has all.
 _MOST_SPANS = 8
+_NUMBERS = {"id": "their ids in the results", "position": "their positions in the results, from 0"}
 
 
 def as_text(diagnosis: Diagnosis, most: int) -> str:
@@ -17,7 +18,8 @@ def as_text(diagnosis: Diagnosis, most: int) -> str:
         [
             _counts("objects", diagnosis.object_counts())
             + "\n"
-            + _counts("tracks", diagnosis.track_counts()),
+            + _counts("tracks", diagnosis.track_counts())
+            + f"\nTracks are named by {_NUMBERS[diagnosis.track_numbers]}.",
             *_worst_objects(diagnosis, most),
             *_worst_tracks(diagnosis, most),
             *_confusions(diagnosis, most),

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from msnvis import masks as mask_ops
-from msnvis.datasets.video import AnnotatedTrack, VideoDataset
-from msnvis.evaluation.ground_truth import read_ground_truth
-from msnvis.evaluation.results import Results, read_results
+from msnvis.datasets.video import AnnotatedTrack
+from msnvis.evaluation.ground_truth import Annotations, read_ground_truth
+from msnvis.evaluation.results import FoundTrack, Results, read_results
 from msnvis.masks import RLE
 from msnvis.structures import Track
+
+#: What the numbers of tracks are: ids from the results, or positions in them.
+TrackNumbers = Literal["id", "position"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,28 @@ class VideoTracks:
         name: of the video.
         num_frames: of the video.
         objects: the ground truth.
-        tracks: the results; the id of a track is its position in the results, from 0.
+        tracks: the results.
     """
 
     name: str
     num_frames: int
     objects: Sequence[AnnotatedTrack]
     tracks: Sequence[Track]
+
+
+@dataclass(frozen=True)
+class PairedVideos:
+    """All videos of a data set.
+
+    Attributes:
+        classes: names of the labels of objects and tracks.
+        videos: those without results included.
+        track_numbers: what the ids of the tracks are; positions in the results count from 0.
+    """
+
+    classes: Sequence[str]
+    videos: Sequence[VideoTracks]
+    track_numbers: TrackNumbers = "id"
 
 
 @dataclass(frozen=True)
@@ -64,12 +81,15 @@ class FrameOverlap:
 
 def pair_videos(
     results: Results,
-    annotations: Mapping[str, Any] | str | Path | VideoDataset,
+    annotations: Annotations,
     *,
     class_agnostic: bool = False,
     score_threshold: float = 0.0,
-) -> tuple[tuple[str, ...], list[VideoTracks]]:
-    """The names of the classes, and every annotated video with what was found in it.
+) -> PairedVideos:
+    """Every annotated video with what was found in it.
+
+    Tracks keep the ids that the results give them, if all have one and no two of a video the same; else they
+    are known by their positions in the results.
 
     Args:
         results: see `evaluate`.
@@ -82,13 +102,15 @@ def pair_videos(
     truth = read_ground_truth(annotations)
     classes = ("all",) if class_agnostic else tuple(truth.categories.values())
     labels = {number: 0 if class_agnostic else label for label, number in enumerate(truth.categories)}
+    results = [t for t in read_results(results, truth, class_agnostic) if t.score >= score_threshold]
+    numbers = _track_numbers(results)
     found: dict[int, list[Track]] = defaultdict(list)
-    for item in read_results(results, truth, class_agnostic):
-        if item.score >= score_threshold:
-            rles = {frame: rle for frame, rle in enumerate(item.masks) if rle}
-            label = labels.get(item.category_id, 0)  # a class-agnostic result may have a category of its own
-            found[item.video.id].append(Track(item.entry, label, item.score, rles))
-    return classes, [
+    for item in results:
+        rles = {frame: rle for frame, rle in enumerate(item.masks) if rle}
+        label = labels.get(item.category_id, 0)  # a class-agnostic result may have a category of its own
+        number = item.id if numbers == "id" else item.entry
+        found[item.video.id].append(Track(number, label, item.score, rles))
+    videos = [
         VideoTracks(
             video.name,
             video.num_frames,
@@ -97,6 +119,12 @@ def pair_videos(
         )
         for video in truth.videos.values()
     ]
+    return PairedVideos(classes, videos, numbers)
+
+
+def _track_numbers(tracks: Sequence[FoundTrack]) -> TrackNumbers:
+    ids = {(track.video.id, track.id) for track in tracks if track.id is not None}
+    return "id" if len(ids) == len(tracks) else "position"
 
 
 def frame_overlaps(video: VideoTracks) -> Iterator[FrameOverlap]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from msnvis.datasets.video import VideoDataset
 from msnvis.errors import MissingExtraError
-from msnvis.evaluation.frames import FrameOverlap, VideoTracks, frame_overlaps, pair_videos
+from msnvis.evaluation.frames import FrameOverlap, PairedVideos, VideoTracks, frame_overlaps, pair_videos
+from msnvis.evaluation.ground_truth import Annotations
 from msnvis.evaluation.results import Results
 from msnvis.evaluation.tables import text_table
 
@@ -64,7 +63,7 @@ class TrackingReport:
 
 def evaluate_tracking(
     results: Results,
-    annotations: Mapping[str, Any] | str | Path | VideoDataset,
+    annotations: Annotations,
     *,
     class_agnostic: bool = False,
     score_threshold: float = 0.0,
@@ -82,27 +81,22 @@ def evaluate_tracking(
         MissingExtraError: without the package `trackers`.
     """
     _functions("compute")  # it says so before the files are read if the library is missing
-    classes, videos = pair_videos(
-        results, annotations, class_agnostic=class_agnostic, score_threshold=score_threshold
+    return measure_tracking(
+        pair_videos(results, annotations, class_agnostic=class_agnostic, score_threshold=score_threshold)
     )
-    return measure_tracking(videos, classes)
 
 
-def measure_tracking(videos: Iterable[VideoTracks], classes: Sequence[str]) -> TrackingReport:
-    """As `evaluate_tracking`, of videos at hand.
-
-    Args:
-        videos: with what was found in them, one at a time.
-        classes: names of the labels of objects and tracks.
-    """
+def measure_tracking(paired: PairedVideos) -> TrackingReport:
+    """As `evaluate_tracking`, of videos that were read before; raises `MissingExtraError` as it does."""
     measures = _functions("compute")
-    measured: list[list[_Measured]] = [[] for _ in classes]
-    for video in videos:
+    measured: list[list[_Measured]] = [[] for _ in paired.classes]
+    for video in paired.videos:
         overlaps = list(frame_overlaps(video))
         for label in sorted({item.label for item in (*video.objects, *video.tracks)}):
             frames = _of_label(video, overlaps, label)
             measured[label].append(tuple(measure(*frames) for measure in measures))
-    per_category = {name: _combine(values) for name, values in zip(classes, measured, strict=True) if values}
+    of_class = zip(paired.classes, measured, strict=True)
+    per_category = {name: _combine(values) for name, values in of_class if values}
     rows = list(per_category.values())
     mean = {
         name: (np.sum if name in EVENTS else np.mean)([row[name] for row in rows] or [0.0]).item()

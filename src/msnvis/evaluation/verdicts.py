@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
+from msnvis.evaluation.frames import TrackNumbers
+
 #: Name of what is not there in the table of confusions: an object without a track, a track without an object.
 NOTHING = "(nothing)"
 
@@ -92,7 +94,7 @@ class ObjectDiagnosis:
         category: its name.
         verdict: the first of `ObjectVerdict` that applies.
         iou: of the whole object with its best track; 0 without one.
-        track: position of that track in the results.
+        track: number of that track, see `Diagnosis.track_numbers`.
         track_category: its name.
         frames: number of frames in which the object has pixels.
         coverage: share of them in which some track covers it.
@@ -122,7 +124,7 @@ class TrackDiagnosis:
 
     Attributes:
         video: name.
-        track: position in the results.
+        track: number, see `Diagnosis.track_numbers`.
         category: its name.
         score: as in the results.
         verdict: see `TrackVerdict`.
@@ -153,11 +155,14 @@ class Diagnosis:
         objects: by verdict, then the lowest IoU, then the longest.
         tracks: by verdict, then the highest score, which costs most.
         thresholds: that were used.
+        track_numbers: ``id`` if tracks are named by the ids that the results give them, ``position`` if by
+            their positions there, from 0.
     """
 
     objects: list[ObjectDiagnosis]
     tracks: list[TrackDiagnosis]
     thresholds: Thresholds = Thresholds()
+    track_numbers: TrackNumbers = "id"
 
     def object_counts(self) -> dict[str, int]:
         """How many objects have each verdict."""
@@ -198,6 +203,7 @@ class Diagnosis:
             "summary": {"objects": self.object_counts(), "tracks": self.track_counts()},
             "confusion": self.confusion(),
             "thresholds": asdict(self.thresholds),
+            "track_numbers": self.track_numbers,
             "objects": [asdict(item) for item in self.objects],
             "tracks": [asdict(item) for item in self.tracks],
         }
