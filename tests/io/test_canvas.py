@@ -63,6 +63,22 @@ def test_objects_and_labels_in_yuv_are_those_in_rgb():
     assert (np.abs(luma[1] - cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) > 20).mean() > 0.1
 
 
+@pytest.mark.parametrize("left, top", [(4, 2), (5, 2), (4, 3), (5, 3)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3, 1)])
+@pytest.mark.parametrize("opacity", [0.45, 1.0])
+def test_an_object_a_pixel_wide_is_drawn_even_where_the_colour_planes_have_no_sample(
+    shape, left, top, opacity
+):
+    image = smooth(8, 12)
+    drawn = to_i420(image)
+    canvas = Canvas(i420_planes(to_i420(image)), i420_planes(drawn), is_yuv=True)
+    canvas.fill(np.ones(shape, np.uint8), left, top, (255, 255, 255), opacity)
+    changed = i420_planes(drawn)[0] != i420_planes(to_i420(image))[0]
+    wanted = np.zeros((8, 12), bool)
+    wanted[top : top + shape[0], left : left + shape[1]] = True
+    np.testing.assert_array_equal(changed, wanted)
+
+
 def test_the_picture_itself_is_not_drawn_on():
     image = smooth(20, 30)
     picture = to_i420(image)

@@ -64,6 +64,8 @@ class Canvas:
         thinned = {step: _thin(mask, left, top, step) for step in set(self._steps)}
         for source, target, step, value in zip(self._planes, self._drawn, self._steps, values, strict=True):
             shape, x, y = thinned[step]
+            if not shape.size:  # a mask one pixel wide may lie between the samples of the colour planes
+                continue
             region = (slice(y, y + shape.shape[0]), slice(x, x + shape.shape[1]))
             if opacity == 1:
                 mixed = shape * np.uint8(value)
