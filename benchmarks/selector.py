@@ -8,14 +8,17 @@ accuracy on pairs whose IoUs with the truth differ by more than 0.02 and whose m
 demands, with 95 % bootstrap intervals over videos; then milliseconds a pair of the networks, in the same run.
 
 The second form runs the whole pipeline with each selector and with an oracle that knows the truth: mean IoU
-with the foreground on DAVIS-style sequences, and class-agnostic mAP on a YouTube-VIS-format dataset.
+with the foreground on DAVIS-style sequences, class-agnostic mAP on a YouTube-VIS-format dataset, and how far
+each selector goes from the best rule to the oracle. The segmenter runs once a video.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +30,22 @@ from msnvis import masks as mask_ops
 from msnvis.datasets.formats import read_dataset
 from msnvis.datasets.video import AnnotatedVideo, VideoDataset
 from msnvis.evaluation import evaluate
+from msnvis.segmenters import Segmenter, create_segmenter
 from msnvis.selection import Selector
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector
 from msnvis.selection.measures import accuracy, accuracy_by_margin, calibration_error
 from msnvis.selection.network_selector import NetworkSelector
 from msnvis.selection.pair_store import PairStore
+from msnvis.selection.pairs import STARTS
 from msnvis.selection.training import CLEAR_MARGIN
 from msnvis.structures import Detections, VideoInstances
 from msnvis.tracking.association import ASSOCIATION_IOU
 
 Rule = Callable[[PairStore, np.ndarray], np.ndarray]
 RESAMPLES = 1000
+PIPELINE_RULES = ("segmenter", "propagator", "score")
+#: Name -> the selector for a video.
+Choices = dict[str, Callable[[AnnotatedVideo], str | Selector]]
 
 
 # --- accuracy ---
@@ -48,7 +56,7 @@ def temporal_iou(store: PairStore, chosen: np.ndarray) -> np.ndarray:
     previous = {}
     chances = np.zeros(len(store), np.float32)
     for index in range(len(store)):
-        pair, key = store[index], (store.video[index], store.object[index])
+        pair, key = store[index], (store.video[index], store.start[index], store.object[index])
         before = previous.get(key)
         if before is not None and abs(store.frame[index] - before[0]) == 1:
             first, second = mask_ops.iou_matrix([pair.first, pair.second], [before[1]])[:, 0]
@@ -98,9 +106,16 @@ def interval(right: np.ndarray, video: np.ndarray) -> tuple[float, float]:
 
 def print_accuracy(folder: Path, rules: dict[str, Rule]) -> None:
     store = PairStore(folder)
-    chosen = clear_pairs(store)
+    for start, name in enumerate(STARTS):
+        chosen = clear_pairs(store)
+        chosen = chosen[store.start[chosen] == start]
+        if len(chosen):
+            print(f"\n{folder}: {len(chosen)} pairs of objects that begin with a mask of the {name}")
+            print_rules(store, chosen, rules)
+
+
+def print_rules(store: PairStore, chosen: np.ndarray, rules: dict[str, Rule]) -> None:
     ious, video = store.ious[chosen], store.video[chosen]
-    print(f"\n{folder}: {len(chosen)} of {len(store)} pairs count, of {len(np.unique(video))} videos")
     print(f"  {'':18} accuracy  95 % interval   calibration error   by difference of IoU")
     for name, rule in rules.items():
         chances = rule(store, chosen)
@@ -171,9 +186,20 @@ class Oracle(Selector):
         return (iou_first[rows, best] >= iou_second[rows, best]).astype(np.float32)
 
 
-def run(video: AnnotatedVideo, selector: str | Selector) -> VideoInstances:
-    parts = VideoInstanceSegmenter(selector=selector, labels="any", classifier="none", shots=False)
-    return parts.run(list(video.images()))
+class Remembered(Segmenter):
+    """What `compact` finds in a video, found once for all selectors."""
+
+    def __init__(self, segmenter: Segmenter, images: list[np.ndarray]) -> None:
+        self.classes = segmenter.classes
+        self.found = [segmenter.segment([image])[0] for image in images]
+        self.next = 0
+
+    def reset(self, frame: int = 0) -> None:
+        self.next = frame
+
+    def segment(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        start, self.next = self.next, self.next + len(images)
+        return self.found[start : self.next]
 
 
 def best_track_iou(video: AnnotatedVideo, found: VideoInstances) -> float:
@@ -201,27 +227,53 @@ def agnostic_map(dataset: VideoDataset, found: list[VideoInstances], annotations
     return evaluate(results, annotations, class_agnostic=True).to_dict()["mAP"]
 
 
+def run_all(videos: Sequence[AnnotatedVideo], choices: Choices) -> dict[str, list[VideoInstances]]:
+    """What the pipeline finds with each selector, video by video."""
+    compact = create_segmenter("compact")
+    found = defaultdict(list)
+    for number, video in enumerate(videos, start=1):
+        images = list(video.images())
+        segmenter = Remembered(compact, images)
+        for name, choose in choices.items():
+            selector = choose(video)
+            parts = VideoInstanceSegmenter(
+                segmenter, selector=selector, labels="any", classifier="none", shots=False
+            )
+            found[name].append(parts.run(images))
+        print(f"{number}/{len(videos)} {video.name}", file=sys.stderr, flush=True)
+    return found
+
+
 def print_whole_videos(arguments: argparse.Namespace) -> None:
-    choices: dict[str, Callable[[AnnotatedVideo], str | Selector]] = {
-        name: (lambda video, name=name: name) for name in ("segmenter", "propagator", "score")
-    }
+    choices: Choices = {name: lambda video, name=name: name for name in PIPELINE_RULES}
     for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
         if weights:
             selector = load_selector(name, weights, device=arguments.device)
             choices[name] = lambda video, selector=selector: selector
     choices["oracle"] = Oracle
     for kind, path in (("davis", arguments.davis), ("ytvis", arguments.synthetic)):
-        if not path:
-            continue
-        dataset = read_dataset(path, kind)
-        print(f"\n{path}: {len(dataset.videos)} videos")
-        for name, choose in choices.items():
-            found = [run(video, choose(video)) for video in dataset.videos]
-            iou = np.mean([best_track_iou(v, f) for v, f in zip(dataset.videos, found, strict=True)])
-            also = (
-                f"   class-agnostic mAP {agnostic_map(dataset, found, path):.3f}" if kind == "ytvis" else ""
-            )
-            print(f"  {name:18} mean IoU of the best track {iou:.3f}{also}", flush=True)
+        if path:
+            dataset = read_dataset(path, kind)
+            print_comparison(path, dataset, kind, run_all(dataset.videos, choices))
+
+
+def print_comparison(
+    path: Path, dataset: VideoDataset, kind: str, found: dict[str, list[VideoInstances]]
+) -> None:
+    """Quality with each selector, and how far it goes from the best rule to the oracle."""
+    measure = "class-agnostic mAP" if kind == "ytvis" else "mean IoU of the best track"
+    print(f"\n{path}: {len(dataset.videos)} videos, {measure}")
+    quality = {
+        name: agnostic_map(dataset, videos, path)
+        if kind == "ytvis"
+        else float(np.mean([best_track_iou(v, f) for v, f in zip(dataset.videos, videos, strict=True)]))
+        for name, videos in found.items()
+    }
+    best_rule = max(value for name, value in quality.items() if name in PIPELINE_RULES)
+    distance = quality["oracle"] - best_rule
+    for name, value in quality.items():
+        share = f"{(value - best_rule) / distance:6.0%} of the way" if distance > 0 else ""
+        print(f"  {name:18} {value:.3f}   {share}", flush=True)
 
 
 def main() -> None:
