@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from msnvis import masks as mask_ops
-from msnvis.io.canvas import Canvas, frame_planes, i420_planes, to_i420
+from msnvis.io.canvas import Canvas
 from msnvis.io.overlay import OverlayRenderer
+from msnvis.io.picture import BT601, frame_planes, i420_planes, to_i420
 
 
 def smooth(height, width):
@@ -21,7 +22,7 @@ def drawn_as_frame(image, draw):
     """What a decoder shows of a frame that `draw` has drawn on."""
     picture = to_i420(image)
     frame = av.VideoFrame(picture.shape[1], picture.shape[0] * 2 // 3, "yuv420p")
-    draw(Canvas(i420_planes(picture), frame_planes(frame), is_yuv=True))
+    draw(Canvas(i420_planes(picture), frame_planes(frame), BT601))
     return cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420)
 
 
@@ -71,7 +72,7 @@ def test_an_object_a_pixel_wide_is_drawn_even_where_the_colour_planes_have_no_sa
 ):
     image = smooth(8, 12)
     drawn = to_i420(image)
-    canvas = Canvas(i420_planes(to_i420(image)), i420_planes(drawn), is_yuv=True)
+    canvas = Canvas(i420_planes(to_i420(image)), i420_planes(drawn), BT601)
     canvas.fill(np.ones(shape, np.uint8), left, top, (255, 255, 255), opacity)
     changed = i420_planes(drawn)[0] != i420_planes(to_i420(image))[0]
     wanted = np.zeros((8, 12), bool)
@@ -84,7 +85,5 @@ def test_the_picture_itself_is_not_drawn_on():
     picture = to_i420(image)
     before = picture.copy()
     frame = av.VideoFrame(30, 20, "yuv420p")
-    Canvas(i420_planes(picture), frame_planes(frame), is_yuv=True).fill(
-        np.ones((9, 9), np.uint8), 3, 3, (1, 2, 3)
-    )
+    Canvas(i420_planes(picture), frame_planes(frame), BT601).fill(np.ones((9, 9), np.uint8), 3, 3, (1, 2, 3))
     np.testing.assert_array_equal(picture, before)

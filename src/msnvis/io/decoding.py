@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from msnvis.errors import InputError
+from msnvis.io.picture import BT601, BT709, Picture, even, frame_planes
 from msnvis.io.source import FrameSource, check_pixels, fit, working_size
 
 #: Formats in which FFmpeg "plays" text files; what is not a video shall be called so.
 _TEXT_FORMATS = {"tty"}
 _DAMAGED = "{} is damaged: some of its frames are missing or only partly restored"
+#: One thread for conversions: waiting for more costs more than they gain. PyAV before 17 has no others.
+_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+#: The matrices that pictures are kept in, by their numbers in ITU-T H.273; one that is not stated (2) is read
+#: as BT.601, and others are converted to it.
+_MATRICES = {BT709: BT709, 2: BT601, 5: BT601, BT601: BT601}
+_FULL_RANGE = 2
 #: A step back of more than this many seconds is a new clock (joined recordings), not a disordered frame.
 _RESTART_SECONDS = 1.0
 
@@ -155,25 +165,60 @@ class Orientation:
 
 
 class Upright:
-    """Makes upright RGB images of the working size out of decoded frames; the first one gives the size."""
+    """Makes upright images of the working size out of decoded frames; the first one gives the size."""
 
     def __init__(self, source: FrameSource, first: av.VideoFrame, max_side: int | None) -> None:
         self.orientation = Orientation(first)
         self._source = source
         self._stored = (first.height, first.width)
+        self._matrix = _MATRICES.get(first.colorspace, BT601)
         source.source_size = self._turned(self._stored)
         source.size = working_size(source.source_size, max_side)
         self._working = self._turned(source.size)
+        self._reformatter = VideoReformatter()
+        self._lock = threading.Lock()  # a source may be read in two places at once
 
     def _turned(self, size: tuple[int, int]) -> tuple[int, int]:
         return size[::-1] if self.orientation.transpose else size
 
     def image(self, frame: av.VideoFrame, number: int) -> np.ndarray:
         """RGB uint8 ``(H, W, 3)``; `number` is for messages."""
+        self._check(frame, number)
+        rgb = self._reformatted(frame, format="rgb24").to_ndarray()
+        return self.orientation.apply(fit(rgb, self._working))
+
+    def picture(self, frame: av.VideoFrame, number: int, index: int, timestamp: float) -> Picture:
+        """The frame in YUV 4:2:0: most are stored so, and then nothing is converted."""
+        self._check(frame, number)
+        planes = map(self.orientation.apply, frame_planes(self._as_yuv(frame)))
+        size, make_image = self._source.size, partial(self.image, frame, number)
+        return Picture(index, timestamp, size, even(planes), self._matrix, make_image)
+
+    def _as_yuv(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame in YUV 4:2:0 of limited range, at the working size but not turned; often itself."""
+        is_plain = frame.format.name == "yuv420p" and frame.color_range != _FULL_RANGE
+        if (
+            is_plain
+            and (frame.height, frame.width) == self._working
+            and _MATRICES.get(frame.colorspace) == self._matrix
+        ):
+            return frame
+        return self._reformatted(
+            frame,
+            height=self._working[0],
+            width=self._working[1],
+            format="yuv420p",
+            dst_colorspace="ITU709" if self._matrix == BT709 else "ITU601",
+            dst_color_range="MPEG",
+        )
+
+    def _check(self, frame: av.VideoFrame, number: int) -> None:
         source = self._source
         if (frame.height, frame.width) != self._stored:
             check_pixels(source.label, (frame.height, frame.width))
             source.warn_of_size(f"frame {number}", (frame.height, frame.width), self._stored)
-        # Bilinear concerns the colour planes only, and takes less than half the time of the default.
-        rgb = frame.to_ndarray(format="rgb24", interpolation="BILINEAR")
-        return self.orientation.apply(fit(rgb, self._working))
+
+    def _reformatted(self, frame: av.VideoFrame, **wanted: object) -> av.VideoFrame:
+        with self._lock:
+            # Bilinear concerns the colour planes only, and takes less than half the time of bicubic.
+            return self._reformatter.reformat(frame, **wanted, interpolation="BILINEAR", **_ONE_THREAD)

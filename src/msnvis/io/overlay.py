@@ -17,8 +17,9 @@ from PIL import Image, ImageDraw, ImageFont
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OutputError
 from msnvis.io.atomic import replacing, told
-from msnvis.io.canvas import Canvas, Colour, frame_planes, i420_planes, to_i420
+from msnvis.io.canvas import Canvas, Colour, Sticker, make_sticker
 from msnvis.io.colours import colour_of, text_colour_on
+from msnvis.io.picture import BT601, frame_planes, to_i420
 from msnvis.io.source import FrameSource
 from msnvis.masks import RLE
 from msnvis.structures import Track, VideoInstances
@@ -29,6 +30,8 @@ OPACITY = 0.45
 HEIGHT_IN_OUTLINES, HEIGHT_IN_LETTERS = 360, 42
 #: Ticks a second: whole numbers of them make frames of all usual rates, and MPEG-4 allows no more than 65535.
 CLOCK = 60_000
+#: Video range: luma from 16 to 235.
+_LIMITED = 1
 #: Encoders, the first that PyAV has is used.
 CODECS = ("libx264", "mpeg4")
 
@@ -107,13 +110,15 @@ class OverlayVideo:
 
         Raises `OutputError` when the file system or the encoder refuses.
         """
-        self.write_frame(av.VideoFrame.from_ndarray(to_i420(image), format="yuv420p"), timestamp)
+        frame = av.VideoFrame.from_ndarray(to_i420(image), format="yuv420p")
+        frame.colorspace = BT601
+        self.write_frame(frame, timestamp)
 
     def write_frame(self, frame: av.VideoFrame, timestamp: float) -> None:
-        """As `write`, of a frame in YUV 4:2:0 of even size (BT.601)."""
+        """As `write`, of a frame in YUV 4:2:0 of limited range and even size; all have the same matrix."""
         with self._explained():
             if self._container is None:
-                self._open(frame.height, frame.width)
+                self._open(frame)
                 self._first, self._latest = timestamp, -1
             self._latest = max(round((timestamp - self._first) * CLOCK), self._latest + 1)
             frame.pts, frame.time_base = self._latest, Fraction(1, CLOCK)
@@ -136,21 +141,20 @@ class OverlayVideo:
                 self._container.mux(self._stream.encode())
                 self._container.close()
 
-    def _open(self, height: int, width: int) -> None:
+    def _open(self, first: av.VideoFrame) -> None:
         temporary = self._file.enter_context(replacing(self._path))
         self._container = av.open(str(temporary), mode="w", format="mp4")
         codec = next(name for name in CODECS if name in av.codecs_available)
         rate = Fraction(min(max(self._fps, 1.0), 240.0)).limit_denominator(1001)
         self._stream = self._container.add_stream(codec, rate=rate)
-        self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+        self._stream.height, self._stream.width, self._stream.pix_fmt = first.height, first.width, "yuv420p"
         context = self._stream.codec_context
         context.time_base = Fraction(1, CLOCK)
-        # What OpenCV's conversion to YUV makes: Rec. 601 (number 6 of ITU-T H.273), limited range.
-        context.colorspace, context.color_range = 6, 1
-        if codec == "libx264":
-            context.options = {"preset": "ultrafast", "crf": "23"}
+        context.colorspace, context.color_range = first.colorspace, _LIMITED
+        if codec == "libx264":  # a constant quantizer takes a quarter less time than a constant rate factor
+            context.options = {"preset": "ultrafast", "qp": "23"}
         else:  # about the same quality at a fixed number of bits a pixel
-            context.bit_rate = int(height * width * float(rate) / 5)
+            context.bit_rate = int(first.height * first.width * float(rate) / 5)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -203,19 +207,20 @@ def write_overlay(instances: VideoInstances, source: FrameSource, path: Path) ->
             f"{source.name} is live and cannot be read again to draw the overlay; record it to a file first"
         )
     present = instances.by_frame()
-    renderer, picture, drawn = OverlayRenderer(), None, None
+    renderer, drawn = OverlayRenderer(), None
     with OverlayVideo(Path(path), _fps(instances)) as video:
-        for frame in source.frames():
-            if frame.index >= len(present):
+        for picture in source.pictures():
+            if picture.index >= len(present):
                 break
-            picture = to_i420(frame.image, picture)
-            if drawn is None:  # both are kept between frames: fresh memory costs more than drawing
-                drawn = av.VideoFrame(picture.shape[1], picture.shape[0] * 2 // 3, "yuv420p")
+            if drawn is None:  # it is kept between frames: fresh memory costs more than drawing
+                height, width = picture.planes[0].shape
+                drawn = av.VideoFrame(width, height, "yuv420p")
+                drawn.colorspace = picture.matrix
             drawn.make_writable()  # an encoder may still read the frame before
-            canvas = Canvas(i420_planes(picture), frame_planes(drawn), is_yuv=True)
-            to_draw = _to_draw(instances, present[frame.index], frame.index)
-            renderer.draw(canvas, frame.image.shape[:2], *to_draw)
-            video.write_frame(drawn, frame.timestamp)
+            canvas = Canvas(picture.planes, frame_planes(drawn), picture.matrix)
+            to_draw = _to_draw(instances, present[picture.index], picture.index)
+            renderer.draw(canvas, picture.size, *to_draw)
+            video.write_frame(drawn, picture.timestamp)
     if not video.num_frames:
         raise InputError(f"{source.name} has no frames to draw on; check --start and --end")
 
@@ -238,15 +243,15 @@ class _Labels:
 
     def draw(self, caption: str, colour: Colour, left: int, top: int, shape: tuple[int, int]) -> None:
         """Above the object's box, or the nearest free place below that."""
-        chip, mask = label_chip(caption, colour, self._letters)
+        sticker = _label_sticker(caption, colour, self._letters, self._canvas.matrix)
         height, width = self._size
-        h, w = min(chip.shape[0], height), min(chip.shape[1], width)
-        x = min(max(left + (shape[1] - w) // 2, 0), width - w)
+        h, w = (min(side, limit) for side, limit in zip(sticker[0][0].shape, self._size, strict=True))
+        x = min(max(left + (shape[1] - w) // 2, 0), width - w) // 2 * 2
         wanted = min(max(top - h - 2, 0), height - h)
-        rows = [min(wanted + step * (h + 1), height - h) for step in range(5)]
-        y = next((row for row in rows if self._is_free(x, row, w, h)), wanted)
+        rows = [min(wanted + step * (h + 1), height - h) // 2 * 2 for step in range(5)]
+        y = next((row for row in rows if self._is_free(x, row, w, h)), rows[0])
         self._taken.append((x, y, w, h))
-        self._canvas.paste(np.ascontiguousarray(chip[:h, :w]), np.ascontiguousarray(mask[:h, :w]), x, y)
+        self._canvas.paste(sticker, x, y)
 
     def _is_free(self, x: int, y: int, w: int, h: int) -> bool:
         return all(
@@ -256,6 +261,10 @@ class _Labels:
 
 
 @lru_cache(maxsize=1024)
+def _label_sticker(caption: str, colour: Colour, letters: int, matrix: int | None) -> Sticker:
+    return make_sticker(*label_chip(caption, colour, letters), matrix)
+
+
 def label_chip(caption: str, colour: Colour, letters: int) -> tuple[np.ndarray, np.ndarray]:
     """Text on a rounded ground: RGB uint8 ``(h, w, 3)`` and its mask, uint8 ``(h, w)``.
 

@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -14,6 +15,7 @@ import numpy as np
 
 from msnvis.errors import InputError, OptionError
 from msnvis.io.info import VideoInfo
+from msnvis.io.picture import BT601, Picture, i420_planes, to_i420
 
 #: Frames a second assumed where the input does not say (folders of frames, arrays).
 NOMINAL_FPS = 25.0
@@ -73,6 +75,14 @@ class FrameSource(ABC):
     def frames_reversed(self) -> Iterator[Frame]:
         """The same frames with the same indices and timestamps, last first, in bounded memory."""
         raise InputError(f"{self.label} is live and can only be read forward; use the direction 'forward'")
+
+    def pictures(self) -> Iterator[Picture]:
+        """The same frames in YUV 4:2:0, each valid until the next one is asked for."""
+        buffer = None  # fresh memory costs more than the conversion
+        for frame in self.frames():
+            buffer = to_i420(frame.image, buffer)
+            size, make_image = frame.image.shape[:2], partial(np.asarray, frame.image)
+            yield Picture(frame.index, frame.timestamp, size, i420_planes(buffer), BT601, make_image)
 
     def pick(self, indices: Collection[int]) -> Iterator[Frame]:
         """The frames of these indices in ascending order; those that do not exist are left out."""

@@ -26,6 +26,7 @@ from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
 from msnvis.io.gif import is_complete
 from msnvis.io.info import VideoInfo, packet_facts
+from msnvis.io.picture import Picture
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
 
 #: Frames of one chunk held in memory, in bytes.
@@ -95,6 +96,13 @@ class VideoFile(FrameSource):
             if position is not None:
                 image = self._upright.image(frame, len(index.pts) - 1)
                 yield Frame(position, index.times[position], image)
+
+    def pictures(self) -> Iterator[Picture]:
+        index = _Index()
+        for frame, position in self._walk(index):
+            if position is not None:
+                number = len(index.pts) - 1
+                yield self._upright.picture(frame, number, position, index.times[position])
 
     def frames_reversed(self) -> Iterator[Frame]:
         if self._index is None:
