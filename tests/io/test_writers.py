@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from video_makers import write_video
 
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OutputError, UnknownPartError
+from msnvis.io.arrays import FrameArrays
 from msnvis.io.readers import open_source, source_from_frames
 from msnvis.io.writers import formats, write_results
 from msnvis.structures import Detections, VideoInstances
@@ -53,6 +55,33 @@ def test_every_format_has_its_file(video, frames, tmp_path):
     assert [path.name for path in written] == names
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(names)
     assert set(formats.entries()) >= set(ALL)
+
+
+@pytest.mark.parametrize("size", [(HEIGHT, WIDTH), (50, 49), (49, 49)])
+def test_the_summary_is_the_same_with_and_without_the_overlay(size, tmp_path):
+    images = [np.full((*size, 3), 5 * i, np.uint8) for i in range(40)]
+    found = Detections.from_masks(np.ones((1, *size), bool), [0.9], [[1.0]], ids=[1])
+    video = VideoInstances.from_frames("clip", [found] * 40, np.arange(40) / 25, ("cat",))
+    path = write_video(tmp_path / "a.mkv", codec="ffv1", pix_fmt="bgr0", images=images)
+    write_results(video, open_source(path), tmp_path / "both", ["overlay", "summary"])
+    write_results(video, open_source(path), tmp_path / "swapped", ["summary", "overlay"])
+    write_results(video, open_source(path), tmp_path / "alone", ["summary"])
+    alone = (tmp_path / "alone" / "summary.png").read_bytes()
+    assert (tmp_path / "both" / "summary.png").read_bytes() == alone
+    assert (tmp_path / "swapped" / "summary.png").read_bytes() == alone
+
+
+def test_the_video_is_read_once_for_overlay_and_summary(video, frames, tmp_path):
+    class Counted(FrameArrays):
+        passes = 0
+
+        def frames(self):
+            self.passes += 1
+            return super().frames()
+
+    source = Counted(frames, "clip", None)
+    write_results(video, source, tmp_path, ALL)
+    assert source.passes == 1
 
 
 def test_files_hold_what_the_conversions_give(video, frames, tmp_path):

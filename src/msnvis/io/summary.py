@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from msnvis.io.atomic import replacing
 from msnvis.io.colours import colour_of, text_colour_on
 from msnvis.io.overlay import OverlayRenderer, draw_frame
-from msnvis.io.source import FrameSource
+from msnvis.io.picture import Picture
+from msnvis.io.source import Frame, FrameSource
 from msnvis.structures import Track, VideoInstances
 
 #: Frames on the contact sheet, and rows of the timeline, at most.
@@ -46,7 +47,40 @@ def write_summary(instances: VideoInstances, source: FrameSource, path: Path) ->
         sheet.paste(part, (0, top))
         top += part.height
     with replacing(Path(path)) as temporary:
-        sheet.save(temporary, format="PNG")
+        sheet.save(temporary, format="PNG", compress_level=1)  # a third of the time for a tenth more bytes
+
+
+class KeepingThumbnails(FrameSource):
+    """A source that keeps the frames of the summary, at its size, when another writer reads the whole video.
+
+    Args:
+        source: the video.
+        instances: its results.
+    """
+
+    def __init__(self, source: FrameSource, instances: VideoInstances) -> None:
+        super().__init__(source.name, live=source.live, label=source.label)
+        self.size, self.source_size, self.fps = source.size, source.source_size, source.fps
+        self.num_frames, self.warnings = source.num_frames, source.warnings
+        self._source = source
+        self._frame_size = instances.size
+        self._chosen = set(choose_frames(instances))
+        self._kept: dict[int, Frame] = {}
+
+    def frames(self) -> Iterator[Frame]:
+        return self._source.frames()
+
+    def pictures(self) -> Iterator[Picture]:
+        for picture in self._source.pictures():
+            if picture.index in self._chosen:
+                image = _fit(picture.image, self._frame_size)
+                self._kept[picture.index] = Frame(picture.index, picture.timestamp, image)
+            yield picture
+
+    def pick(self, indices: Collection[int]) -> Iterator[Frame]:
+        if not self._kept:
+            return self._source.pick(indices)
+        return (frame for index, frame in self._kept.items() if index in indices)
 
 
 def choose_frames(instances: VideoInstances, most: int = MAX_FRAMES) -> list[int]:
@@ -79,13 +113,15 @@ def _pictures(instances: VideoInstances, source: FrameSource) -> list[Image.Imag
     renderer = OverlayRenderer()
     pictures: list[Image.Image] = []
     for frame in source.pick(chosen):
-        image = _fit(frame.image, columns=4 if frame.image.shape[1] >= frame.image.shape[0] else 6)
+        image = _fit(frame.image, instances.size)
         image = draw_frame(renderer, image, instances, present[frame.index], frame.index)
         pictures.append(_stamped(Image.fromarray(image), clock_text(frame.timestamp, 0.1)))
     return pictures
 
 
-def _fit(image: np.ndarray, columns: int) -> np.ndarray:
+def _fit(image: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
+    """A frame of a video of `frame_size` ``(height, width)`` at the size of the contact sheet."""
+    columns = 4 if frame_size[1] >= frame_size[0] else 6
     width = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) // columns
     height = max(1, min(round(image.shape[0] * width / image.shape[1]), 2 * width))
     shrinks = width < image.shape[1]

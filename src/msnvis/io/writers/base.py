@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from msnvis.io.source import FrameSource
+from msnvis.io.summary import KeepingThumbnails
 from msnvis.registry import Registry
 from msnvis.structures import VideoInstances
 
@@ -60,6 +61,8 @@ def write_results(
     """
     writers = [formats.create(name) for name in dict.fromkeys(names)]
     paths = [Path(folder) / writer.filename for writer in writers]
+    if {"overlay", "summary"} <= set(names):
+        source = KeepingThumbnails(source, instances)
     for writer, path in zip(writers, paths, strict=True):
         writer.write(instances, source, path)
     return paths
