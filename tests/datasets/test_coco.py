@@ -1,10 +1,12 @@
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from msnvis.datasets.coco import read_class_names, read_coco, split_held_out
+from msnvis.datasets.labels import label_space
 from msnvis.errors import InputError
 
 SQUARE = np.zeros((10, 20), np.uint8)
@@ -63,7 +65,14 @@ def test_an_annotation_may_have_only_a_box(read):
 
 @pytest.mark.parametrize(
     ("exhaustive", "vouched"),
-    [("all", {0, 1}), ("all80", {0, 1}), ("car", {1}), ("person, car", {0, 1}), ("voc20", {0, 1})],
+    [
+        ("all", {0, 1}),
+        ("all80", {0, 1}),
+        ("car", {1}),
+        ("person, car", {0, 1}),
+        ("voc20", {0, 1}),
+        ("", set()),
+    ],
 )
 def test_exhaustive_names_the_classes_an_image_vouches_for(read, exhaustive, vouched):
     image = {"id": 7, "file_name": "a.jpg", "width": 20, "height": 10, "exhaustive": exhaustive}
@@ -75,6 +84,31 @@ def test_classes_can_be_those_of_another_dataset(read):
     annotations = [annotation(), annotation(id=2, category_id=1)]
     (record,) = read(content(annotations=annotations), classes=("bus", "car"))
     assert [a.label for a in record.annotations] == [1]
+
+
+def test_an_image_vouches_only_for_classes_that_its_file_has(read):
+    (record,) = read(content(), classes=("bus", "car", "person"))
+    assert record.vouched == {1, 2}
+
+
+def test_categories_are_carried_over_to_a_label_space(read):
+    """COCO's car is the sedan of YouTube-VIS 2019; it has no cups, and COCO no pandas."""
+    categories = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}, {"id": 47, "name": "cup"}]
+    annotations = [annotation(id=1), annotation(id=2, category_id=47), annotation(id=3, category_id=47)]
+    space, dropped = label_space("ytvis2019"), Counter()
+    (record,) = read(content(categories=categories, annotations=annotations), classes=space, dropped=dropped)
+    assert [space.classes[a.label] for a in record.annotations] == ["sedan"]
+    assert {space.classes[label] for label in record.vouched} == {"person", "sedan"}
+    assert dropped == {"cup": 2}
+
+
+def test_a_class_is_vouched_for_when_all_that_make_it_up_are(read):
+    """OpenImages' Van and Car are cars: where only vans are complete, cars are not."""
+    categories = [{"id": 3, "name": "Car"}, {"id": 1, "name": "Van"}, {"id": 2, "name": "Horse"}]
+    image = {"id": 7, "file_name": "a.jpg", "width": 20, "height": 10, "exhaustive": "Van,Horse"}
+    space = label_space("ytvis2021")
+    (record,) = read(content(images=[image], categories=categories), classes=space)
+    assert {space.classes[label] for label in record.vouched} == {"horse"}
 
 
 @pytest.mark.parametrize(

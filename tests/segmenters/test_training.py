@@ -18,7 +18,7 @@ from msnvis.segmenters.compact import build_compact, read_classes, save_compact
 from msnvis.segmenters.training import TrainOptions, train_segmenter
 from msnvis.segmenters.training.augment import Augmentation, Sample, augment, jitter, load_sample, paste
 from msnvis.segmenters.training.evaluate import summarise
-from msnvis.segmenters.training.loop import load_matching, parameter_groups
+from msnvis.segmenters.training.loop import load_matching, parameter_groups, read_data
 from msnvis.structures import Detections
 from msnvis.training.trainer import read_history
 
@@ -155,6 +155,25 @@ def test_what_cannot_be_trained_on_is_refused(shapes, tmp_path):
     (tmp_path / "b" / "checkpoint.pt").write_bytes(b"broken")
     with pytest.raises(WeightsError, match=r"checkpoint\.pt is damaged"):
         train_segmenter(options(shapes, tmp_path / "b"))
+
+
+def test_the_union_of_datasets_is_trained_on_in_one_label_space(shapes, tmp_path):
+    """A dataset of cats, cups and sedans joins one of OpenImages' taxis; the cups have no place."""
+    path, images = shapes
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": 1, "name": "cat"}, {"id": 2, "name": "cup"}]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    content["categories"] = [{"id": 1, "name": "Taxi"}, {"id": 2, "name": "Cat"}]
+    (tmp_path / "openimages.json").write_text(json.dumps(content))
+    union = [(tmp_path / "coco.json", images), (tmp_path / "openimages.json", images)]
+    data = read_data(options(shapes, tmp_path, data=union, labels="ytvis2019", hold_out=0))
+    assert len(data.classes) == 40
+    labels = [data.classes[a.label] for record in data.train for a in record.annotations]
+    assert labels == ["cat"] * 5 + ["sedan", "cat"] * 5
+    assert {data.classes[label] for label in data.train[0].vouched} == {"cat"}
+    assert {data.classes[label] for label in data.train[10].vouched} == {"cat", "sedan"}
+    (sentence,) = data.dropped
+    assert sentence.endswith("left out 5 annotations of 1 classes that ytvis2019 does not have: cup 5")
 
 
 def sample(rng, count=3, size=(60, 80)):

@@ -30,6 +30,14 @@ def convert(
         str,
         typer.Option(metavar="none|link|copy", help="Only name the frames, or link or copy them to DIR."),
     ] = "none",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Carry the classes over to ytvis2019, ytvis2021, coco or any; others are left out, counted.",
+            show_default=False,
+        ),
+    ] = None,
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Leave bad entries out, and say how many, instead of stopping.")
     ] = False,
@@ -39,11 +47,23 @@ def convert(
     `msnvis models` lists the formats with what they read.
     """
     from msnvis.datasets.formats import convert_dataset
+    from msnvis.datasets.labels import label_space
+    from msnvis.datasets.mapping import dropped_sentence
     from msnvis.datasets.problems import count_by_kind, listing
 
-    dataset = convert_dataset(
-        path, output, source=source, target=target, images=images, frames=frames, lenient=lenient
+    space = label_space(labels) if labels else None
+    dataset, dropped = convert_dataset(
+        path,
+        output,
+        source=source,
+        target=target,
+        images=images,
+        frames=frames,
+        labels=space,
+        lenient=lenient,
     )
     if dataset.problems:
         say_warning(f"left out {count_by_kind(dataset.problems)}:\n{listing(dataset.problems)}")
+    if space and dropped:
+        say_warning(dropped_sentence(dropped, space, "tracks"))
     typer.echo(f"{output}: {dataset.summary()}")

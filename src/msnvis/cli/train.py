@@ -38,6 +38,15 @@ def segmenter(
             "--canvas", metavar="PIXELS", help="Side of training images; repeat it for multi-scale."
         ),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Carry the classes of all data sets over to ytvis2019, ytvis2021, coco or any; the classes of "
+            "the first data set when not given.",
+            show_default=False,
+        ),
+    ] = None,
     hold_out: Annotated[
         int, typer.Option(help="Fully labelled images of the first data set kept for validation.")
     ] = 80,
@@ -69,6 +78,7 @@ def segmenter(
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            labels=labels,
             hold_out=hold_out,
             validate_every=validate_every,
             checkpoint_every=checkpoint_every,

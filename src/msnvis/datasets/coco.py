@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from msnvis import masks as mask_ops
+from msnvis.datasets.labels import LabelSpace, class_map
 from msnvis.errors import InputError
 from msnvis.masks import RLE
 
@@ -49,31 +51,41 @@ class ImageRecord:
     id: int = 0
 
 
-def read_coco(annotations: Path, images: Path, classes: Sequence[str] | None = None) -> list[ImageRecord]:
+def read_coco(
+    annotations: Path,
+    images: Path,
+    classes: Sequence[str] | LabelSpace | None = None,
+    dropped: Counter[str] | None = None,
+) -> list[ImageRecord]:
     """Read a COCO json.
 
     An image may carry a field ``exhaustive``: ``all`` (the default), ``voc20`` or class names separated by
-    commas; it says which classes are completely labelled there.
+    commas, empty for none; it says which classes of the file are completely labelled there.
 
     Args:
         annotations: the json file.
         images: the folder that its ``file_name`` entries are relative to.
-        classes: names in the order of the labels; the file's own categories by default.
+        classes: names in the order of the labels; or a label space that the file's categories are carried
+            over to by `class_map`; the file's own categories by default.
+        dropped: gets the number of annotations left out of each category that `classes` have no place for.
 
     Raises:
         InputError: the file is missing, not COCO, or an entry is broken (which one is said).
     """
     content = _read_json(annotations)
     names = {c["id"]: c["name"] for c in content["categories"]}
-    order = {name: i for i, name in enumerate(classes or class_names(content))}
+    order = class_labels(class_names(content), classes)
     grouped: dict[Any, list[dict]] = {image["id"]: [] for image in content["images"]}
     for entry in content["annotations"]:
         if entry.get("image_id") not in grouped:
             raise InputError(
                 f"{annotations}: annotation {entry.get('id')} names an image that the file does not list"
             )
-        if names.get(entry.get("category_id")) in order:
+        name = names.get(entry.get("category_id"))
+        if name in order:
             grouped[entry["image_id"]].append(entry)
+        elif dropped is not None:
+            dropped[str(name)] += 1
     return [
         ImageRecord(
             path=images / image["file_name"],
@@ -83,7 +95,7 @@ def read_coco(annotations: Path, images: Path, classes: Sequence[str] | None = N
                 _annotation(e, image, order[names[e["category_id"]]], annotations)
                 for e in grouped[image["id"]]
             ),
-            vouched=_vouched(image.get("exhaustive", "all"), order, annotations),
+            vouched=_vouched(image.get("exhaustive", "all"), names.values(), order, annotations),
             id=image["id"],
         )
         for image in content["images"]
@@ -114,7 +126,10 @@ def split_held_out(
     """
     full = [i for i, r in enumerate(records) if len(r.vouched) == num_classes and r.annotations]
     if count > len(full):
-        raise InputError(f"cannot hold out {count} images: only {len(full)} are fully labelled and not empty")
+        raise InputError(
+            f"cannot hold out {count} images: only {len(full)} are labelled for every class and not empty; hold "
+            "out fewer, or name a dataset with all classes first"
+        )
     chosen = set(np.random.default_rng(seed).permutation(full)[:count].tolist())
     train = [r for i, r in enumerate(records) if i not in chosen]
     return train, [records[i] for i in sorted(chosen)]
@@ -150,11 +165,46 @@ def _annotation(entry: dict, image: dict, label: int, source: Path) -> Annotatio
     return Annotation((x, y, x + w, y + h), label, rle, bool(entry.get("iscrowd", 0)), entry.get("id", 0))
 
 
-def _vouched(exhaustive: str, order: dict[str, int], source: Path) -> frozenset[int]:
+def class_labels(own: Sequence[str], target: Sequence[str] | LabelSpace | None) -> dict[str, int]:
+    """Label of each of a file's own classes that has one in `target`, see `read_coco`.
+
+    >>> class_labels(["dog", "cat"], ["cat", "cow"])
+    {'cat': 0}
+    """
+    if isinstance(target, LabelSpace):
+        rows = zip(own, class_map(own, target), strict=True)
+        return {name: int(row.argmax()) for name, row in rows if row.any()}
+    place = {name: i for i, name in enumerate(target or own)}
+    return {name: place[name] for name in own if name in place}
+
+
+def exhaustive_names(exhaustive: str, own: Collection[str]) -> set[str]:
+    """Which of the classes `own` a field ``exhaustive`` names; ValueError where it names others.
+
+    >>> sorted(exhaustive_names("voc20", ["car", "cup", "dog"])), exhaustive_names("", ["car"])
+    (['car', 'dog'], set())
+    """
     if exhaustive in _ALL:
-        return frozenset(order.values())
-    names = VOC20 if exhaustive == "voc20" else [name.strip() for name in exhaustive.split(",")]
-    unknown = [name for name in names if name not in order]
-    if unknown and exhaustive != "voc20":
-        raise InputError(f"{source}: 'exhaustive' names unknown classes: {', '.join(unknown)}")
-    return frozenset(order[name] for name in names if name in order)
+        return set(own)
+    if exhaustive == "voc20":
+        return set(VOC20) & set(own)
+    names = {name.strip() for name in exhaustive.split(",")} - {""}
+    if not names <= set(own):
+        raise ValueError(f"'exhaustive' names unknown classes: {', '.join(sorted(names - set(own)))}")
+    return names
+
+
+def vouched_labels(names: Collection[str], labels: Mapping[str, int]) -> frozenset[int]:
+    """Labels of which all classes that stand for them are among `names`.
+
+    >>> vouched_labels({"cat", "man"}, {"cat": 0, "man": 1, "woman": 1})
+    frozenset({0})
+    """
+    return frozenset(labels.values()) - {label for name, label in labels.items() if name not in names}
+
+
+def _vouched(exhaustive: str, own: Collection[str], labels: dict[str, int], source: Path) -> frozenset[int]:
+    try:
+        return vouched_labels(exhaustive_names(exhaustive, own), labels)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{source}: {error}") from error

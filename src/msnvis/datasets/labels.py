@@ -68,9 +68,10 @@ def label_space(name: str) -> LabelSpace:
 def class_map(source_classes: Sequence[str], target: LabelSpace) -> np.ndarray:
     """Which class of `target` stands for each source class.
 
-    Names are read as those of the first of ``coco``, ``ytvis2021``, ``ytvis2019``, ``any`` that has all of
-    them, so ``mouse`` is a computer mouse among COCO classes and an animal among YouTube-VIS classes. Where
-    no space has all, each name is looked up on its own; names that nobody knows map to nothing.
+    Names are read as those of the first of ``coco``, ``ytvis2021``, ``ytvis2019``, ``any`` and OpenImages
+    (names or ids) that has all of them, so ``mouse`` is a computer mouse among COCO classes and an animal
+    among YouTube-VIS classes. Where no space has all, each name is looked up on its own, in small letters if
+    need be (OVIS writes ``Giant_panda``); names that nobody knows map to nothing.
 
     Args:
         source_classes: S names, as in `Segmenter.classes`.
@@ -133,11 +134,20 @@ def openimages_classes() -> dict[str, str]:
 
 def _in_any(classes: Sequence[str]) -> list[str | None]:
     """Names of `any` for names of unknown origin."""
-    tables = [_names_in_any(space) for space in LABEL_SPACES]
+    tables = [*(_names_in_any(space) for space in LABEL_SPACES), _openimages_in_any()]
     whole = next((table for table in tables if all(name in table for name in classes)), None)
     if whole is not None:
         return [whole[name] for name in classes]
-    return [next((table[name] for table in tables if name in table), None) for name in classes]
+    return [
+        next((table[key] for key in (name, name.lower()) for table in tables if key in table), None)
+        for name in classes
+    ]
+
+
+@cache
+def _openimages_in_any() -> dict[str, str | None]:
+    rows = _read("openimages.json")
+    return {name: target for mid, own, target in rows for name in (mid, own)}
 
 
 @cache

@@ -49,6 +49,8 @@ class AnnotatedVideo:
         frames: files of the frames in order; they are not opened before `images`.
         tracks: the objects.
         fps: frames a second, as far as known.
+        exhaustive: classes of which every object is annotated: ``all``, or names with commas between; empty
+            for none. Training on it must not take what is not annotated for background.
     """
 
     id: int
@@ -57,6 +59,7 @@ class AnnotatedVideo:
     frames: tuple[Path, ...]
     tracks: tuple[AnnotatedTrack, ...] = ()
     fps: float = DEFAULT_FPS
+    exhaustive: str = "all"
 
     @property
     def num_frames(self) -> int:

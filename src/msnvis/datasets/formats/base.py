@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from pathlib import Path
 from typing import Literal, get_args
 
+from msnvis.datasets.labels import LabelSpace
+from msnvis.datasets.mapping import map_labels
 from msnvis.datasets.problems import DatasetError, Problems
 from msnvis.datasets.video import AnnotatedVideo, VideoDataset
 from msnvis.errors import InputError, OptionError, OutputError
@@ -115,19 +118,27 @@ def convert_dataset(
     target: str,
     images: str | os.PathLike[str] | None = None,
     frames: Frames = "none",
+    labels: LabelSpace | None = None,
     lenient: bool = False,
-) -> VideoDataset:
+) -> tuple[VideoDataset, Counter[str]]:
     """Read a dataset in the format `source` and write it in the format `target`.
 
-    The other arguments, and what is raised, are those of `read_dataset` and `write_dataset`.
+    The other arguments, and what is raised, are those of `read_dataset` and `write_dataset`, but for `labels`:
+    a label space that the classes are carried over to, see `map_labels`.
+
+    Returns:
+        What was written, and how many tracks of which class `labels` had no place for.
 
     >>> convert_dataset("DAVIS", "davis-as-ytvis", source="davis", target="ytvis")  # doctest: +SKIP
     """
     _writer(target, frames)  # before hours of reading
     _check_new(Path(output))
     dataset = read_dataset(path, source, images=images, need_frames=frames != "none", lenient=lenient)
+    dropped: Counter[str] = Counter()
+    if labels:
+        dataset, dropped = map_labels(dataset, labels)
     write_dataset(dataset, output, target, frames=frames)
-    return dataset
+    return dataset, dropped
 
 
 def _writer(format: str, frames: str) -> DatasetFormat:

@@ -34,6 +34,7 @@ class _Image:
     order: int | None
     file: Path
     size: tuple[int, int]
+    exhaustive: str
 
 
 @dataset_formats.register(
@@ -89,6 +90,7 @@ def _images(entries: list[Any], folder: Path, file: Path, problems: Problems) ->
                 order=field(entry, "frame_index", int, field(entry, "frame_id", int, None)),
                 file=frame_file(folder, field(entry, "file_name", str)),
                 size=size(entry),
+                exhaustive=field(entry, "exhaustive", str, "all"),
             )
             if image.id in images:
                 raise ValueError("an earlier image has the same id")
@@ -119,6 +121,8 @@ def _video(number: int, frames: list[_Image], about: dict[str, Any]) -> Annotate
     orders = [frame.order for frame in frames if frame.order is not None]
     if len(set(orders)) < len(orders):
         raise ValueError("two of its images have the same frame index")
+    if len({frame.exhaustive for frame in frames}) > 1:
+        raise ValueError("its images differ in 'exhaustive', but a video has one")
     first = frames[0]
     return AnnotatedVideo(
         id=number,
@@ -126,6 +130,7 @@ def _video(number: int, frames: list[_Image], about: dict[str, Any]) -> Annotate
         size=first.size,
         frames=tuple(frame.file for frame in frames),
         fps=coco_json.fps(about),
+        exhaustive=first.exhaustive,
     )
 
 
@@ -162,6 +167,7 @@ def _images_json(dataset: VideoDataset, names: list[list[str]], of_images: bool)
                 "file_name": file,
                 "height": video.size[0],
                 "width": video.size[1],
+                **({} if video.exhaustive == "all" else {"exhaustive": video.exhaustive}),
             }
 
 

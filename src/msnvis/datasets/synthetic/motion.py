@@ -29,7 +29,7 @@ class Curve:
         times: ``(N,)`` frames, growing; the first is 0.
         values: ``(N, ...)``.
 
-    >>> Curve(np.array([0.0, 4.0]), np.array([0.0, 8.0]))(1.5)
+    >>> float(Curve(np.array([0.0, 4.0]), np.array([0.0, 8.0]))(1.5))
     3.0
     """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from msnvis.datasets.coco import ImageRecord, read_class_names, read_coco, split_held_out
+from msnvis.datasets.coco import ImageRecord, read_category_ids, read_class_names, read_coco, split_held_out
+from msnvis.datasets.labels import LabelSpace, label_space
+from msnvis.datasets.mapping import dropped_sentence
 from msnvis.datasets.sampler import repeat_factors
 from msnvis.errors import InputError, OptionError, WeightsError
 from msnvis.segmenters.cascade import CascadeMaskRCNN
@@ -39,6 +43,8 @@ class TrainOptions(TrainerOptions):
         full_images: how much oftener fully labelled images are drawn; they alone give the proposals
             negatives.
         hold_out: fully labelled images of the first dataset set aside for validation, chosen by `split_seed`.
+        labels: name of the label space that the classes of all datasets are carried over to; those of the
+            first dataset when not given.
         start_from: weights to fine-tune; tensors of other shapes (another number of classes) start anew.
     """
 
@@ -55,6 +61,7 @@ class TrainOptions(TrainerOptions):
     full_images: float = 2.0
     hold_out: int = 80
     split_seed: int = 2021
+    labels: str | None = None
     start_from: Path | None = None
 
     def __post_init__(self) -> None:
@@ -80,12 +87,40 @@ def train_segmenter(options: TrainOptions) -> dict[str, float]:
     return SegmenterTrainer(options).run()
 
 
-def read_data(options: TrainOptions) -> tuple[tuple[str, ...], list[ImageRecord], list[ImageRecord]]:
-    """Class names, training and held-out images."""
-    classes = read_class_names(options.data[0][0])
-    first, *others = (read_coco(annotations, images, classes) for annotations, images in options.data)
-    train, held_out = split_held_out(first, len(classes), options.hold_out, options.split_seed)
-    return classes, train + [record for dataset in others for record in dataset], held_out
+@dataclass(frozen=True)
+class TrainingData:
+    """What is trained on.
+
+    Attributes:
+        classes: K names.
+        train: images to train on.
+        held_out: images to validate on.
+        dropped: annotations of classes without a place among `classes`, in a sentence for each dataset.
+    """
+
+    classes: tuple[str, ...]
+    train: list[ImageRecord]
+    held_out: list[ImageRecord]
+    dropped: list[str]
+
+
+def read_data(options: TrainOptions) -> TrainingData:
+    """Read the union of the datasets."""
+    space = label_space(options.labels) if options.labels else _own_classes(options.data[0][0])
+    datasets, sentences = [], []
+    for annotations, images in options.data:
+        dropped: Counter[str] = Counter()
+        datasets.append(read_coco(annotations, images, space if options.labels else space.classes, dropped))
+        if dropped:
+            sentences.append(f"{annotations}: {dropped_sentence(dropped, space, 'annotations')}")
+    train, held_out = split_held_out(datasets[0], len(space.classes), options.hold_out, options.split_seed)
+    return TrainingData(
+        space.classes, train + [record for dataset in datasets[1:] for record in dataset], held_out, sentences
+    )
+
+
+def _own_classes(annotations: Path) -> LabelSpace:
+    return LabelSpace("the first dataset", read_class_names(annotations), read_category_ids(annotations))
 
 
 class SegmenterTrainer(Trainer):
@@ -94,7 +129,8 @@ class SegmenterTrainer(Trainer):
     best_metric = "any_ap50"
 
     def __init__(self, options: TrainOptions) -> None:
-        self.classes, train, self.held_out = read_data(options)
+        data = read_data(options)
+        self.classes, self.held_out, train = data.classes, data.held_out, data.train
         if not train:
             raise InputError("no training images are left after holding some out")
         torch.manual_seed(options.seed)
@@ -114,6 +150,9 @@ class SegmenterTrainer(Trainer):
             {"classes": list(self.classes)},
             collate,
         )
+        if self.accelerator.is_main_process:
+            for sentence in data.dropped:
+                print(f"msnvis: warning: {sentence}", file=sys.stderr)
 
     def losses(self, batch: tuple[Tensor, list[dict[str, Tensor]]]) -> dict[str, Tensor]:
         images, targets = batch
