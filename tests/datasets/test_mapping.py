@@ -46,7 +46,7 @@ def test_coco_becomes_youtube_vis_2019(convert):
 
 
 def test_what_is_not_labelled_is_said(convert):
-    """Of the 40 classes, COCO can vouch for those that it has; OVIS's and others' survive a second time."""
+    """Of the 40 classes, a file vouches for those that it has; reading it again keeps that."""
     _, output = convert(coco(["person", "car", "cup"]), "coco", "ytvis2021")
     (image,) = json.loads((output / "instances.json").read_text())["images"]
     assert image["exhaustive"] == "car,person"

@@ -127,8 +127,8 @@ def split_held_out(
     full = [i for i, r in enumerate(records) if len(r.vouched) == num_classes and r.annotations]
     if count > len(full):
         raise InputError(
-            f"cannot hold out {count} images: only {len(full)} are labelled for every class and not empty; hold "
-            "out fewer, or name a dataset with all classes first"
+            f"cannot hold out {count} images: only {len(full)} are labelled for every class and not empty; "
+            "hold out fewer, or name a dataset with all classes first"
         )
     chosen = set(np.random.default_rng(seed).permutation(full)[:count].tolist())
     train = [r for i, r in enumerate(records) if i not in chosen]

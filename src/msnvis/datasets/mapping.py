@@ -50,10 +50,8 @@ def dropped_sentence(dropped: Mapping[str, int], target: LabelSpace, what: str) 
     named = [f"{name} {count}" for name, count in ordered[:_MOST_NAMED]]
     if len(ordered) > _MOST_NAMED:
         named.append("...")
-    return (
-        f"left out {sum(dropped.values())} {what} of {len(ordered)} classes that {target.name} does not have: "
-        f"{', '.join(named)}"
-    )
+    of = f"{sum(dropped.values())} {what} of {len(ordered)} classes"
+    return f"left out {of} that {target.name} does not have: {', '.join(named)}"
 
 
 def _mapped(

@@ -123,8 +123,8 @@ def convert_dataset(
 ) -> tuple[VideoDataset, Counter[str]]:
     """Read a dataset in the format `source` and write it in the format `target`.
 
-    The other arguments, and what is raised, are those of `read_dataset` and `write_dataset`, but for `labels`:
-    a label space that the classes are carried over to, see `map_labels`.
+    Classes are carried over to `labels`, if that is given, by `map_labels`. The other arguments, and what is
+    raised, are those of `read_dataset` and `write_dataset`.
 
     Returns:
         What was written, and how many tracks of which class `labels` had no place for.

@@ -108,11 +108,11 @@ def read_data(options: TrainOptions) -> TrainingData:
     """Read the union of the datasets."""
     space = label_space(options.labels) if options.labels else _own_classes(options.data[0][0])
     datasets, sentences = [], []
-    for annotations, images in options.data:
+    for path, images in options.data:
         dropped: Counter[str] = Counter()
-        datasets.append(read_coco(annotations, images, space if options.labels else space.classes, dropped))
+        datasets.append(read_coco(path, images, space if options.labels else space.classes, dropped))
         if dropped:
-            sentences.append(f"{annotations}: {dropped_sentence(dropped, space, 'annotations')}")
+            sentences.append(f"{path}: {dropped_sentence(dropped, space, 'annotations')}")
     train, held_out = split_held_out(datasets[0], len(space.classes), options.hold_out, options.split_seed)
     return TrainingData(
         space.classes, train + [record for dataset in datasets[1:] for record in dataset], held_out, sentences
