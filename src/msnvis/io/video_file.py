@@ -23,6 +23,7 @@ import av
 import numpy as np
 
 from msnvis.errors import InputError, OptionError, OutputError
+from msnvis.io.ahead import ahead
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
 from msnvis.io.gif import is_complete
 from msnvis.io.info import VideoInfo, packet_facts
@@ -91,20 +92,40 @@ class VideoFile(FrameSource):
             )
 
     def frames(self) -> Iterator[Frame]:
+        return ahead(self._frames())
+
+    def frames_reversed(self) -> Iterator[Frame]:
+        return ahead(self._frames_reversed())
+
+    def pictures(self) -> Iterator[Picture]:
+        return ahead(self._pictures())
+
+    def pick(self, indices: Collection[int]) -> Iterator[Frame]:
+        index = self._index
+        if index is None or not index.is_seeking_worthwhile(indices):
+            yield from self._pick_on_the_way(indices)
+            return
+        with _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack:
+            for position in sorted(indices):
+                if position < len(index.times):
+                    self._decode_chunk(index, position, position + 1, stack)
+                    yield Frame(position, index.times[position], stack.pop())
+
+    def _frames(self) -> Iterator[Frame]:
         index = _Index()
         for frame, position in self._walk(index):
             if position is not None:
                 image = self._upright.image(frame, len(index.pts) - 1)
                 yield Frame(position, index.times[position], image)
 
-    def pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[Picture]:
         index = _Index()
         for frame, position in self._walk(index):
             if position is not None:
                 number = len(index.pts) - 1
                 yield self._upright.picture(frame, number, position, index.times[position])
 
-    def frames_reversed(self) -> Iterator[Frame]:
+    def _frames_reversed(self) -> Iterator[Frame]:
         if self._index is None:
             for _ in self._walk(_Index()):
                 pass
@@ -117,17 +138,6 @@ class VideoFile(FrameSource):
             for first, last in index.chunks(in_memory, on_disk):
                 self._decode_chunk(index, first, last, stack)
                 for position in reversed(range(first, last)):
-                    yield Frame(position, index.times[position], stack.pop())
-
-    def pick(self, indices: Collection[int]) -> Iterator[Frame]:
-        index = self._index
-        if index is None or not index.is_seeking_worthwhile(indices):
-            yield from self._pick_on_the_way(indices)
-            return
-        with _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack:
-            for position in sorted(indices):
-                if position < len(index.times):
-                    self._decode_chunk(index, position, position + 1, stack)
                     yield Frame(position, index.times[position], stack.pop())
 
     def _pick_on_the_way(self, indices: Collection[int]) -> Iterator[Frame]:

@@ -1,0 +1,101 @@
+"""Reading ahead in a thread: the same items, the same errors, never far ahead, nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from video_makers import read, write_video
+
+from msnvis.errors import InputError
+from msnvis.io import video_file
+from msnvis.io.ahead import ahead
+from msnvis.io.readers import open_source
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 50])
+def test_the_items_are_the_same(length):
+    assert list(ahead(iter(range(length)))) == list(range(length))
+    assert threads() == []
+
+
+def test_an_error_comes_at_its_place():
+    def items():
+        yield from "ab"
+        raise InputError("the disk was pulled out")
+
+    taken = []
+    with pytest.raises(InputError, match="pulled out"):
+        for item in ahead(items()):
+            taken.append(item)
+    assert taken == ["a", "b"]
+    assert threads() == []
+
+
+def test_it_is_never_further_ahead_than_allowed():
+    made = []
+
+    def items():
+        for number in range(40):
+            made.append(number)
+            yield number
+
+    for number in ahead(items(), depth=3):
+        assert len(made) <= number + 1 + 3
+    assert len(made) == 40
+
+
+def test_what_nobody_asks_for_is_not_begun():
+    def items():
+        raise AssertionError("nobody has asked")
+        yield
+
+    iterator = ahead(items())
+    assert threads() == []
+    iterator.close()
+
+
+def test_closing_ends_the_thread_and_closes_the_items():
+    closed = threading.Event()
+
+    def items():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    iterator = ahead(items())
+    assert next(iterator) == 1
+    assert len(threads()) == 1
+    iterator.close()
+    assert closed.is_set()
+    assert threads() == []
+
+
+def test_a_file_read_in_several_places_at_once(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 60, options={"g": "7"})
+    source = open_source(path)
+    forward, backward = read(source.frames()), read(source.frames_reversed())
+    both = list(zip(source.frames(), source.frames_reversed(), source.pictures(), strict=True))
+    assert read(frame for frame, _, _ in both) == forward
+    assert read(frame for _, frame, _ in both) == backward == forward[::-1]
+    assert [(picture.index, picture.image.tobytes()) for _, _, picture in both] == [
+        (index, pixels) for index, _, pixels in forward
+    ]
+
+
+def test_a_file_that_goes_away_is_told_by_the_same_error(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mp4", 40, options={"g": "5"})
+    source = open_source(path)
+    monkeypatch.setattr(video_file, "MEMORY_BYTES", 1)
+    frames = source.frames_reversed()
+    next(frames)
+    path.unlink()
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be opened"):
+        list(frames)
+    assert threads() == []
