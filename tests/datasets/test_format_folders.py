@@ -6,7 +6,8 @@ from dataset_makers import SQUARE, pixels, write_image
 from PIL import Image
 
 from msnvis import masks as mask_ops
-from msnvis.datasets.formats import read_dataset
+from msnvis.datasets.coco import read_coco
+from msnvis.datasets.formats import read_dataset, write_dataset
 from msnvis.datasets.problems import DatasetError
 from msnvis.errors import InputError
 
@@ -217,15 +218,44 @@ def test_openimages(openimages):
 
 
 def test_openimages_without_names_of_classes(openimages):
+    """The 601 classes with boxes are known anyway."""
     (openimages.parent / "class-descriptions-boxable.csv").unlink()
-    assert read_dataset(openimages, "openimages").classes == ("/m/01", "/m/02")
+    openimages.write_text(openimages.read_text().replace("/m/01", "/m/01yrx").replace("/m/02", "/m/0bt9lr"))
+    dataset = read_dataset(openimages, "openimages")
+    assert len(dataset.classes) == 601
+    assert [dataset.classes[t.label] for v in dataset.videos for t in v.tracks] == ["Cat", "Dog", "Cat"]
+
+
+def test_openimages_masks_are_read_when_they_are_asked_for(openimages):
+    """So what is in memory does not grow with the masks: a file that changes shows, one that goes is told."""
+    file = openimages.parent / "train-masks-1" / "1b_m01_x3.png"
+    (track,) = read_dataset(openimages, "openimages").videos[1].tracks
+    assert (pixels(track.rles[0]) == SQUARE).all()
+    write_map(file, OTHER * 255)
+    assert (pixels(track.rles[0]) == OTHER).all()
+    file.unlink()
+    with pytest.raises(InputError, match=r"1b_m01_x3\.png does not exist"):
+        track.rles[0]
+
+
+def test_openimages_are_labelled_in_part(openimages, tmp_path):
+    """Nobody says that all objects of a class have masks: that must reach a training."""
+    dataset = read_dataset(openimages, "openimages")
+    write_dataset(dataset, tmp_path / "coco", "coco")
+    records = read_coco(tmp_path / "coco" / "instances.json", tmp_path)
+    assert [record.vouched for record in records] == [frozenset(), frozenset()]
+    assert [len(record.annotations) for record in records] == [2, 1]
 
 
 def test_bad_openimages_are_told(openimages):
     (openimages.parent / "train-masks-1" / "1b_m01_x3.png").unlink()
+    whole = (openimages.parent / "train-masks-0" / "0a_m01_x1.png").read_bytes()
+    (openimages.parent / "train-masks-0" / "0a_m01_x1.png").write_bytes(whole[:-20])
     openimages.write_text(openimages.read_text().replace("/m/02", "/m/99"))
     dataset = read_dataset(openimages, "openimages", lenient=True)
     assert [str(problem).split(": ", 1)[1] for problem in dataset.problems] == [
+        f"mask 1 ('0a_m01_x1.png'): {openimages.parent}/train-masks-0/0a_m01_x1.png is not a whole PNG; "
+        "unpack it again",
         "mask 2 ('0a_m02_x2.png'): its class '/m/99' is not in the class descriptions",
         "mask 3 ('1b_m01_x3.png'): its file is missing; unpack the masks next to the csv",
     ]

@@ -42,8 +42,8 @@ def segmenter(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Carry the classes of all data sets over to ytvis2019, ytvis2021, coco or any; without it they "
-            "are those of the first data set.",
+            help="Carry all classes over to ytvis2019, ytvis2021, coco or any; by default they are those of "
+            "the first data set.",
             show_default=False,
         ),
     ] = None,

@@ -5,7 +5,7 @@ Masks stay run-length encoded and frames stay in their files until asked for, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,20 +21,21 @@ from msnvis.structures import UNNAMED_CATEGORY, Track, VideoInstances
 DEFAULT_FPS = 6.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AnnotatedTrack:
     """One object of a video as annotated.
 
     Attributes:
         id: unique within the dataset.
         label: index into the classes of the dataset.
-        rles: frame index -> mask; frames in which the object is not visible are absent.
+        rles: frame index -> mask; frames in which the object is not visible are absent. Formats with a file
+            for each mask may read it each time it is asked for, and raise `InputError` where that fails.
         crowd: stands for a group of objects, not one.
     """
 
     id: int
     label: int
-    rles: dict[int, RLE]
+    rles: Mapping[int, RLE]
     crowd: bool = False
 
 

@@ -145,5 +145,5 @@ def _annotations(dataset: VideoDataset) -> Iterator[dict[str, Any]]:
                 "height": video.size[0],
                 "width": video.size[1],
                 "length": video.num_frames,
-                **mask_lists(track.rles, video.num_frames),
+                **mask_lists(dict(track.rles), video.num_frames),  # some are decoded each time
             }
