@@ -113,6 +113,19 @@ def test_an_object_too_thin_for_the_flow_size_vanishes_quietly():
     assert propagator.step(image)[1].shape == (400, 800)
 
 
+def test_a_small_video_does_not_change_how_the_next_one_is_propagated():
+    used, fresh = FlowPropagator(), FlowPropagator()
+    small = noise(3, 40, 60, 0, 255)
+    used.start(small, {1: box(40, 60, 10, 10, 30, 30)})
+    used.step(np.roll(small, 2, axis=1))
+    for propagator in (used, fresh):
+        propagator.start(occlusion(40)[0], {1: occlusion(40)[1]})
+    for x in range(43, 76, 3):
+        used.step(occlusion(x)[0])
+        fresh.step(occlusion(x)[0])
+        np.testing.assert_array_equal(used.state_dict()["soft"], fresh.state_dict()["soft"])
+
+
 def test_steps_can_be_turned_off():
     image, mask = occlusion(40)
     propagator = FlowPropagator(check_occlusion=False, use_colour=False, refine_edges=False)

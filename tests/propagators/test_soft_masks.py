@@ -1,4 +1,6 @@
+import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -6,6 +8,7 @@ from msnvis.propagators.soft_masks import (
     decide_by_colour,
     follow_edges,
     harden,
+    optical_flow,
     reliable_pixels,
     shrink,
     soften,
@@ -68,6 +71,23 @@ def test_warp_takes_pixels_from_their_origin():
     expected = np.zeros((6, 8))
     expected[2:4, 5:7] = 1
     np.testing.assert_allclose(moved, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "height, width", [(1, 1), (2, 100), (20, 300), (31, 480), (480, 31), (3, 90), (40, 90)]
+)
+def test_flow_of_frames_of_any_shape_follows_the_motion(height, width):
+    """DIS itself reads beyond its buffers where frames are wide and less than 32 pixels high."""
+    texture = np.random.default_rng(0).integers(0, 256, (height, width + 2)).astype(np.uint8)
+    texture = cv2.resize(
+        cv2.resize(texture, None, fx=0.5, fy=1), (width + 2, height)
+    )  # no finer than its steps
+    for preset in (cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM):
+        dis = cv2.DISOpticalFlow_create(preset)
+        flow = optical_flow(dis, texture[:, 2:].copy(), texture[:, :-2].copy())
+        assert flow.shape == (height, width, 2) and np.isfinite(flow).all()
+        if min(height, width) >= 20:
+            assert abs(np.median(flow[..., 0]) - 2) < 0.5
 
 
 def test_flow_is_reliable_where_there_and_back_agree():

@@ -122,15 +122,19 @@ class FlowPropagator(Propagator):
         self.check_occlusion = check_occlusion
         self.use_colour = use_colour
         self.refine_edges = refine_edges
-        self._dis = cv2.DISOpticalFlow_create(_PRESETS[preset])
-        self._size: tuple[int, int] | None = None
-        self._image = np.zeros((0, 0, 3), np.uint8)
+        self._preset = _PRESETS[preset]
+        self._begin(None, np.zeros((0, 0, 3), np.uint8))
+
+    def _begin(self, size: tuple[int, int] | None, image: np.ndarray) -> None:
+        """Forget everything; `image` is the latest, at the size of the flow."""
+        self._size = size
+        self._image = image
         self._objects: dict[int, _Carried] = {}
+        # A new one each time, because DIS keeps the levels that it had to choose for a small image.
+        self._dis = cv2.DISOpticalFlow_create(self._preset)
 
     def start(self, image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
-        self._size = (int(image.shape[0]), int(image.shape[1]))
-        self._image = shrink(image, self.max_side)
-        self._objects = {}
+        self._begin((int(image.shape[0]), int(image.shape[1])), shrink(image, self.max_side))
         self._correct(self._crops(masks))
 
     def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
@@ -173,9 +177,7 @@ class FlowPropagator(Propagator):
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         size = tuple(int(side) for side in state["size"])
-        self._size = (size[0], size[1]) if size else None
-        self._image = np.array(state["image"], np.uint8)
-        self._objects = {}
+        self._begin((size[0], size[1]) if size else None, np.array(state["image"], np.uint8))
         start = 0
         for id_, box, evidence, missing in zip(
             state["ids"], state["boxes"], state["evidence"], state["frames_missing"], strict=True

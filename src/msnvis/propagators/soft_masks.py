@@ -7,8 +7,9 @@ import math
 import cv2
 import numpy as np
 
-#: DIS refuses images in which its coarsest level would be smaller than a patch.
-_SMALLEST_DIS_SIDE = 16
+#: DIS chooses its levels by the width: of wide images with less height than this it would read, and write,
+#: beyond its buffers.
+_SMALLEST_DIS_SIDE = 32
 # Lengths are in pixels at the size of the flow.
 #: Standard deviation of where the warped edge may really be.
 _EDGE_BLUR = 1.0
