@@ -134,6 +134,25 @@ def test_kitti_mots(tmp_path):
     assert np.array_equal(pixels(video.tracks[0].rles[2]), SQUARE)
 
 
+def test_kitti_mots_as_maps(tmp_path):
+    """Pedestrian 1 in both frames, car 5 in the second; what is to be ignored is no object."""
+    for frame, car in ((0, 0), (1, 1005)):
+        labels = np.where(SQUARE, 2001, 0).astype(np.uint16)
+        labels[0], labels[3, :2] = 10000, car
+        path = tmp_path / "training" / "instances" / "0002" / f"{frame:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(labels).save(path)
+        write_image(tmp_path / "training" / "image_02" / "0002" / f"{frame:06d}.png", (4, 6))
+    dataset = read_dataset(tmp_path, "mots", need_frames=True)
+    (video,) = dataset.videos
+    found = {t.id: (dataset.classes[t.label], sorted(t.rles)) for t in video.tracks}
+    assert (video.name, found) == ("0002", {2001: ("pedestrian", [0, 1]), 1005: ("car", [1])})
+    assert (pixels(video.tracks[0].rles[1]) == SQUARE).all()
+    Image.fromarray(labels[:3]).save(path)
+    with pytest.raises(DatasetError, match=r"000001\.png: the map: it is 6x3, the first 6x4"):
+        read_dataset(tmp_path, "mots")
+
+
 def test_mots_challenge_counts_frames_from_one(tmp_path):
     sequence = tmp_path / "MOTS20-02"
     (sequence / "gt").mkdir(parents=True)

@@ -264,3 +264,25 @@ def test_names_from_strangers_stay_in_the_output(read, tmp_path):
     write_dataset(read(content), tmp_path / "a" / "b" / "out", "ytvis", frames="copy")
     folders = sorted(path.name for path in (tmp_path / "a" / "b" / "out" / "JPEGImages").iterdir())
     assert folders == [".._.._up", "video4"]
+
+
+def test_whole_numbers_may_be_written_as_floats_and_flags_as_null(tmp_path):
+    """As programs on tables write them."""
+    content = ytvis_content()
+    expected = read_dataset(write_json(tmp_path / "a.json", content), "ytvis")
+    content["videos"][0] |= {"id": 3.0, "width": 6.0, "length": 2.0}
+    content["annotations"][0] |= {"id": 7.0, "video_id": 3.0, "category_id": 1.0, "iscrowd": None}
+    assert read_dataset(write_json(tmp_path / "b.json", content), "ytvis") == expected
+    content["annotations"][0]["id"] = 7.5
+    with pytest.raises(DatasetError, match="its 'id' is not a whole number"):
+        read_dataset(write_json(tmp_path / "c.json", content), "ytvis")
+
+
+def test_names_of_windows_files(tmp_path):
+    content = ytvis_content()
+    frames = write_frames(tmp_path / "JPEGImages", content)
+    for video in content["videos"]:
+        video["file_names"] = [name.replace("/", "\\") for name in video["file_names"]]
+    dataset = read_dataset(write_json(tmp_path / "a.json", content), "ytvis", need_frames=True)
+    assert [video.name for video in dataset.videos] == ["clip", "other"]
+    assert dataset.videos[0].frames[1] == frames / "clip" / "00005.jpg"

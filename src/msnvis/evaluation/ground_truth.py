@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from msnvis import masks as mask_ops
 from msnvis.datasets.formats.fields import entry_name, flag, size
 from msnvis.datasets.formats.fields import field as typed
+from msnvis.datasets.formats.frames import posix
 from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
@@ -112,7 +113,7 @@ def _video(entry: Any, number: int) -> TrueVideo:
         raise ValueError(f"its length is {length}, but it has {len(names)} file names")
     if length < 1:
         raise ValueError("it has no frames: neither 'length' nor 'file_names'")
-    folder = PurePosixPath(str(names[0])).parent.name if names else ""
+    folder = posix(str(names[0])).parent.name if names else ""
     return TrueVideo(number, typed(entry, "name", str, folder or str(number)), size(entry), length)
 
 

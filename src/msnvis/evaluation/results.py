@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from msnvis.datasets.formats.fields import entry_name, field
+from msnvis.datasets.formats.frames import posix
 from msnvis.datasets.formats.segmentations import quick_masks, read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import VideoDataset
@@ -280,4 +281,4 @@ def _video_numbers(content: Mapping[str, Any], truth: GroundTruth) -> dict[int, 
 
 def _name(entry: Mapping[str, Any]) -> str:
     names = field(entry, "file_names", list, [])
-    return field(entry, "name", str, PurePosixPath(str(names[0])).parent.name if names else "")
+    return field(entry, "name", str, posix(str(names[0])).parent.name if names else "")

@@ -89,7 +89,8 @@ def _read(number: int, name: str, maps: Path, images: Path, builder: TrackBuilde
     found: dict[int, dict[int, RLE]] = {}
     size = image_size(frames[0]) if frames[0].is_file() else None
     for stem, file in files.items():
-        labels = read_labels(file)
+        with reading.explained(str(file)):
+            labels = read_labels(file)
         size = size or labels.shape
         if labels.shape != size:
             raise ValueError(f"{file} is {labels.shape[1]}x{labels.shape[0]}, its video {size[1]}x{size[0]}")

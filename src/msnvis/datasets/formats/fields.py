@@ -16,7 +16,8 @@ _NEEDED = object()
 def field(entry: Any, key: str, kind: type, default: Any = _NEEDED) -> Any:
     """``entry[key]`` of type `kind`; `default`, where given, if it is missing or null.
 
-    Raises ValueError, with the reason, for anything else. A whole number will do where `kind` is float.
+    Raises ValueError, with the reason, for anything else. A whole number will do where `kind` is float, and
+    so will 7.0, as some programs write it, where `kind` is int: it becomes 7.
 
     >>> field({"id": "7"}, "id", int)
     Traceback (most recent call last):
@@ -29,15 +30,17 @@ def field(entry: Any, key: str, kind: type, default: Any = _NEEDED) -> Any:
         return default
     if key not in entry:
         raise ValueError(f"it lacks the field '{key}'")
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
     if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
         raise ValueError(f"its '{key}' is not {_NAMES[kind]}")
     return value
 
 
 def flag(entry: dict[str, Any], key: str) -> bool:
-    """A field that is 0 or 1; 0 where it is missing."""
-    value = entry.get(key, 0)
-    if value not in (0, 1):
+    """A field that is 0 or 1; 0 where it is missing or null."""
+    value = entry.get(key)
+    if value not in (0, 1, None):
         raise ValueError(f"its '{key}' is neither 0 nor 1")
     return bool(value)
 

@@ -13,12 +13,17 @@ from msnvis.datasets.formats.fields import checked_size
 from msnvis.io.image_folder import IMAGE_SUFFIXES, natural_key
 
 
+def posix(name: str) -> PurePosixPath:
+    r"""A file name as annotation files hold it, in which Windows writes ``clip\0.jpg`` for ``clip/0.jpg``."""
+    return PurePosixPath(name.replace("\\", "/"))
+
+
 def frame_file(folder: Path, name: str) -> Path:
     """The file in `folder` that an annotation file names.
 
     Raises ValueError where it leads out of the folder: files come from strangers, and frames are copied.
     """
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = posix(name)
     if not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
         raise ValueError(f"the file name '{name}' does not lie in the folder of the frames")
     return folder / path
@@ -38,7 +43,7 @@ def images_folder(file: Path, images: Path | None, first: str | None, default: s
     split = file.stem.split("_")[-1]  # annotations_train.json of OVIS, instances_val2017.json of COCO
     for base in (file.parent, file.parent.parent):
         for folder in (base / "JPEGImages", base / "images", base / split / "JPEGImages", base / split, base):
-            if first is not None and os.path.isfile(folder / first):
+            if first is not None and os.path.isfile(folder / posix(first)):
                 return folder
     return file.parent / default
 

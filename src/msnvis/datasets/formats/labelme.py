@@ -89,7 +89,7 @@ def _frame(file: Path, images: Path | None, problems: Problems) -> _Frame:
     image = Path(field(content, "imagePath", str).replace("\\", "/"))
     if image.suffix.lower() not in IMAGE_SUFFIXES:
         raise ValueError(f"its imagePath '{image}' is not an image")
-    image = images / image.name if images else file.parent / image
+    image = images / image.name if images else _beside(file, image)
     parts: dict[_Key, list[RLE]] = {}
     for place, shape in enumerate(field(content, "shapes", list)):
         with problems.noted(file, f"shape at place {place}", "shape"):
@@ -99,6 +99,12 @@ def _frame(file: Path, images: Path | None, problems: Problems) -> _Frame:
                 raise ValueError(f"a second '{key[0]}' in the frame; give each object a group_id of its own")
             parts.setdefault(key, []).append(mask)
     return _Frame(image, size, {key: mask_ops.union(masks) for key, masks in parts.items()})
+
+
+def _beside(file: Path, image: Path) -> Path:
+    """The image that a file names; the one next to it where that is not there, as after a move."""
+    named, moved = file.parent / image, file.parent / image.name
+    return moved if moved.is_file() and not named.is_file() else named
 
 
 def _mask(shape: Any, size: tuple[int, int]) -> RLE:

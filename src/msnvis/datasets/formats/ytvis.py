@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from msnvis.datasets.formats import coco_json, output
 from msnvis.datasets.formats.base import DatasetFormat, Frames, dataset_formats
 from msnvis.datasets.formats.coco_json import Categories
 from msnvis.datasets.formats.fields import entry_name, field, flag, size
-from msnvis.datasets.formats.frames import frame_file, images_folder
+from msnvis.datasets.formats.frames import frame_file, images_folder, posix
 from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
@@ -92,7 +92,7 @@ def _video(entry: Any, folder: Path) -> AnnotatedVideo:
         raise ValueError(f"its length is {length}, but it has {len(names)} file names")
     return AnnotatedVideo(
         id=number,
-        name=field(entry, "name", str, PurePosixPath(names[0]).parent.name or str(number)),
+        name=field(entry, "name", str, posix(names[0]).parent.name or str(number)),
         size=size(entry),
         frames=tuple(frame_file(folder, name) for name in names),
         fps=coco_json.fps(entry),
