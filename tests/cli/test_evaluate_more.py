@@ -72,6 +72,29 @@ def test_results_and_annotations_that_were_read_once_give_the_same(files, tmp_pa
     assert [len(video.tracks) for video in pair_videos(results, truth).videos] == [2]
 
 
+def test_every_bad_entry_has_a_line(files):
+    results = json.loads(files[0].read_text())
+    results[0]["video_id"], results[1]["score"] = 9, "high"
+    files[0].write_text(json.dumps(results))
+    outcome = msnvis("eval", *files)
+    assert outcome.code == 2
+    first, *lines = outcome.err.splitlines()
+    assert first.endswith("has 2 bad entries; correct them and evaluate again:")
+    assert [line.split(": ", 1)[1] for line in lines] == [
+        f"entry 0: its video_id 9 is none of the videos of {files[2]}",
+        "entry 1: its 'score' is not a number",
+    ]
+
+
+def test_a_validation_set_without_annotations_is_explained(files):
+    truth = json.loads(files[2].read_text())
+    del truth["annotations"]
+    files[2].write_text(json.dumps(truth))
+    outcome = msnvis("eval", *files)
+    assert (outcome.code, len(outcome.err.splitlines())) == (2, 1)
+    assert "whose ground truth is not published" in outcome.err
+
+
 def test_tracking_measures_are_printed_and_written(files, tmp_path):
     pytest.importorskip("trackers", reason="needs msnvis[tracking]")
     options = ("--tracking", tmp_path / "tracking.json", "--class-agnostic", "--min-score", "0.5")

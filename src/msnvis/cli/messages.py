@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import typer
 
-from msnvis.datasets.problems import DatasetError
+from msnvis.datasets.problems import ListedError
 from msnvis.errors import MsnvisError
 
 
 def error_sentence(error: Exception) -> str:
     """What happened, without a traceback."""
-    if isinstance(error, DatasetError):  # a sentence, and a line for each bad entry
+    if isinstance(error, ListedError):  # a sentence, and a line for each bad entry
         return str(error)
     text = " ".join(str(error).split())
     if isinstance(error, MsnvisError):

@@ -36,7 +36,11 @@ class Problem:
         return f"{self.file}: {self.entry}: {self.text}"
 
 
-class DatasetError(InputError):
+class ListedError(InputError):
+    """Several entries are bad; the text has a line for each of the first 20."""
+
+
+class DatasetError(ListedError):
     """A dataset has bad entries; `problems` are all of them, the text lists the first 20."""
 
     def __init__(self, path: Path, problems: Sequence[Problem]) -> None:

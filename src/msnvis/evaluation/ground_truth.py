@@ -16,6 +16,7 @@ from msnvis.datasets.formats.frames import posix
 from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
+from msnvis.errors import InputError
 from msnvis.evaluation.problems import refuse
 from msnvis.io.formats import reading
 
@@ -77,6 +78,11 @@ def read_ground_truth(annotations: Annotations) -> GroundTruth:
         return _from_dataset(annotations)
     content, where = reading.load_json(annotations)
     problems = Problems()
+    if "annotations" not in content:
+        raise InputError(
+            f"{where} has no annotations, as those of public validation and test sets, whose ground truth is "
+            "not published; evaluate on videos that are annotated"
+        )
     with reading.explained(where):
         lists = [typed(content, key, list) for key in ("videos", "categories", "annotations")]
     categories = _read_all(lists[1], "category", where, problems, _category)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msnvis.datasets.problems import Problems, listing
+from msnvis.datasets.problems import ListedError, Problems, listing
 from msnvis.errors import InputError
 
 
@@ -16,4 +16,4 @@ def refuse(problems: Problems) -> None:
         raise InputError(f"{found[0]}; correct it and evaluate again")
     if found:
         what = f"{found[0].file} has {len(found)} bad entries"
-        raise InputError(f"{what}; correct them and evaluate again:\n{listing(found)}")
+        raise ListedError(f"{what}; correct them and evaluate again:\n{listing(found)}")
