@@ -116,6 +116,13 @@ def test_a_folder_that_is_not_davis(tmp_path):
 TEXT = mask_ops.to_json(mask_ops.encode(SQUARE[None])[0])["counts"]
 
 
+def test_a_davis_map_that_is_a_picture_is_named(davis):
+    root = davis()
+    write_image(root / "Annotations" / "480p" / "bear" / "00001.png", (4, 6))
+    with pytest.raises(DatasetError, match=r"bear/00001\.png cannot be used: it is a picture \(RGB\)"):
+        read_dataset(root, "davis")
+
+
 def mots_lines(*masks):
     return "".join(f"{frame} {number} {number // 1000} 4 6 {TEXT}\n" for frame, number in masks)
 

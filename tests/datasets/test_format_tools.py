@@ -54,6 +54,14 @@ def test_labelme_groups_are_tracks(tmp_path):
     assert np.array_equal(pixels(clip.tracks[0].rles[0]), SQUARE)
 
 
+def test_labelme_images_that_were_moved_with_their_json_are_found(tmp_path):
+    """Labelme keeps the path of the computer that it ran on."""
+    labelme(tmp_path, 0, [shape()], imagePath="..\\raw\\00000.jpg")
+    write_image(tmp_path / "00000.jpg", (4, 6))
+    (video,) = read_dataset(tmp_path, "labelme", need_frames=True).videos
+    assert video.frames == (tmp_path / "00000.jpg",)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -291,3 +299,9 @@ def test_files_that_are_no_cvat_video(tmp_path, text, said):
     (tmp_path / "annotations.xml").write_text(text)
     with pytest.raises(InputError, match=said):
         read_dataset(tmp_path / "annotations.xml", "cvat")
+
+
+def test_a_cvat_archive_is_to_be_unpacked(tmp_path):
+    (tmp_path / "task.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="zip archive; unpack the export"):
+        read_dataset(tmp_path / "task.zip", "cvat")

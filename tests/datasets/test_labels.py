@@ -295,6 +295,33 @@ def test_openimages_classes_count_at_most_once_and_reach_all_of_youtube_vis_but_
     assert never == ({"ape"} if space == "ytvis2019" else set())
 
 
+#: Bytes of the official ``classes-segmentation.txt``: an id and a line feed for each class.
+SEGMENTATION_FILE = 3352
+#: Some of the leaf classes of the segmentation challenge of 2019, and boxable classes without masks.
+MASKED = {"/m/01bms0", "/m/03jbxj", "/m/0jy4k", "/m/09gtd", "/m/0898b", "/m/04c0y", "/m/0ftb8", "/m/01g317"}
+UNMASKED = {"Accordion", "Ant", "Tree", "House", "Human face", "Butterfly", "Whisk", "Animal", "Antelope"}
+
+
+def test_openimages_classes_with_masks_are_the_official_ones():
+    masked = openimages_classes(with_masks=True)
+    assert len(masked) == 350 and masked.items() <= openimages_classes().items()
+    assert sum(len(mid) + 1 for mid in masked) == SEGMENTATION_FILE
+    assert masked.keys() >= MASKED and UNMASKED.isdisjoint(masked.values())
+
+
+@pytest.mark.parametrize(
+    ("space", "sources", "missing"),
+    [("ytvis2019", 55, {"ape", "hand", "deer", "snowboard"}), ("ytvis2021", 72, {"deer", "snowboard"})],
+)
+def test_what_openimages_has_masks_of(space, sources, missing):
+    """The map decides on each of the 350; these classes of YouTube-VIS get no masks from OpenImages."""
+    target = label_space(space)
+    matrix = class_map(list(openimages_classes(with_masks=True)), target)
+    assert matrix.shape == (350, 40) and matrix.any(axis=1).sum() == sources
+    never = {name for name, found in zip(target.classes, matrix.any(axis=0), strict=True) if not found}
+    assert never == missing
+
+
 def test_openimages_names_every_coco_class():
     assert all(openimages_of("coco").values())
 

@@ -2,7 +2,8 @@
 
 The tables are data, to be read and argued with: ``data/label_spaces.json`` has one row for each class of
 `any` with the class that stands for it in the other spaces, ``data/imagenet.json`` one row for each of the
-1000 ImageNet classes, ``data/openimages.json`` one for each of the 601 OpenImages classes with boxes.
+1000 ImageNet classes, ``data/openimages.json`` one for each of the 601 OpenImages classes with boxes, with a
+flag for the 350 that have masks, too.
 """
 
 from __future__ import annotations
@@ -123,13 +124,21 @@ def openimages_map(target: LabelSpace) -> np.ndarray:
     >>> openimages_classes()["/m/0h23m"], space.classes[openimages_map(space)[row].argmax()]
     ('Sparrow', 'bird')
     """
-    names = [name for _, _, name in _read("openimages.json")]
+    names = [name for _, _, name, _ in _read("openimages.json")]
     return _matrix(_translate(names, target), target)
 
 
-def openimages_classes() -> dict[str, str]:
-    """The OpenImages classes that have boxes: id as in ``LabelName`` (``/m/01g317``) -> name."""
-    return {mid: name for mid, name, _ in _read("openimages.json")}
+def openimages_classes(*, with_masks: bool = False) -> dict[str, str]:
+    """The OpenImages classes that have boxes: id as in ``LabelName`` (``/m/01g317``) -> name.
+
+    Args:
+        with_masks: only the 350 that have masks (``classes-segmentation.txt`` of V5 to V7; their names as
+            fiftyone's ``get_segmentation_classes`` gives them, checked by the size of that file).
+
+    >>> len(openimages_classes()), len(openimages_classes(with_masks=True))
+    (601, 350)
+    """
+    return {mid: name for mid, name, _, masks in _read("openimages.json") if masks or not with_masks}
 
 
 def _in_any(classes: Sequence[str]) -> list[str | None]:
@@ -147,7 +156,7 @@ def _in_any(classes: Sequence[str]) -> list[str | None]:
 @cache
 def _openimages_in_any() -> dict[str, str | None]:
     rows = _read("openimages.json")
-    return {name: target for mid, own, target in rows for name in (mid, own)}
+    return {name: target for mid, own, target, _ in rows for name in (mid, own)}
 
 
 @cache

@@ -45,6 +45,8 @@ class _Task:
 @dataset_formats.register("cvat", summary='CVAT: exports "CVAT for video 1.1", one or a folder of several')
 class CvatFormat(DatasetFormat):
     def read(self, path: Path, images: Path | None, problems: Problems) -> VideoDataset:
+        if path.suffix.lower() == ".zip":
+            raise InputError(f"{path} is a zip archive; unpack the export and give its folder")
         files = [path] if path.is_file() else [f for f in _candidates(path) if f.is_file()]
         if not files:
             raise InputError(f"{path} holds no {ANNOTATIONS}; unpack the export and give its folder")
