@@ -265,9 +265,9 @@ def run_edges(
             has to be below 2^31.
 
     Returns:
-        ``(P,)`` int32 at which pixel, counted down the columns, each run starts; ``(P,)`` int32 the one behind
-        its last; and ``(N + 1,)`` int64 at which run each mask begins. The last run of each mask, or the last
-        two, are empty.
+        ``(P,)`` int32 at which pixel, counted down the columns, each run starts; ``(P,)`` int32 the one
+        behind its last; and ``(N + 1,)`` int64 at which run each mask begins. The last run of each mask, or
+        the last two, are empty.
 
     Raises ValueError when a mask is malformed or does not fill the frame; `validate` then says which.
 

@@ -82,4 +82,4 @@ def test_runs_cover_the_masks(masks):
             found = runs.boxes[:, number, frame]
             assert (found[:2] <= box[:2]).all() and (found[2:] >= box[2:]).all()
             # Where no run goes on in the next column, the box is tight.
-            assert track[frame, 0].any() and track[frame, -1].any() or found.tolist() == box.tolist()
+            assert (track[frame, 0].any() and track[frame, -1].any()) or found.tolist() == box.tolist()

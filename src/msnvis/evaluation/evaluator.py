@@ -12,7 +12,7 @@ from msnvis.datasets.formats.segmentations import encoded_masks
 from msnvis.datasets.video import AnnotatedTrack
 from msnvis.errors import OptionError
 from msnvis.evaluation.curves import accumulate
-from msnvis.evaluation.ground_truth import Annotations, GroundTruth, read_ground_truth
+from msnvis.evaluation.ground_truth import Annotations, GroundTruth, TrueVideo, read_ground_truth
 from msnvis.evaluation.matching import CategoryMatches, Objects, Tracks, match
 from msnvis.evaluation.overlap import compare
 from msnvis.evaluation.problems import refuse
@@ -20,11 +20,17 @@ from msnvis.evaluation.report import Report
 from msnvis.evaluation.resampling import intervals
 from msnvis.evaluation.results import Head, Results, ResultsReader
 from msnvis.evaluation.settings import ANY_CATEGORY
+from msnvis.masks import RLE
 
 _NOTE_ON_0 = (
     "what is matched to the annotation with id 0 counts as wrong, as in the official evaluation, where 0 "
     "stands for no match; number annotations from 1"
 )
+
+
+class _BrokenTruth(ValueError):
+    """A mask of the ground truth is malformed."""
+
 
 #: Category id and video id.
 _Key = tuple[int, int]
@@ -69,9 +75,13 @@ def evaluate(
     """
     if bootstrap < 0:
         raise OptionError(f"bootstrap={bootstrap} is no number of samples; give 0 for none, or 1000")
-    truth = read_ground_truth(annotations)
+    truth = read_ground_truth(annotations, check=False)
     categories = {ANY_CATEGORY: "all"} if class_agnostic else truth.categories
-    matches = list(_match_all(results, truth, class_agnostic))
+    try:
+        matches = list(_match_all(results, truth, class_agnostic))
+    except _BrokenTruth:
+        read_ground_truth(annotations)  # it says what is wrong with which
+        raise
     precision, recall, scores = accumulate(matches, list(categories))
     return Report(
         categories=categories,
@@ -94,6 +104,9 @@ def _match_all(results: Results, truth: GroundTruth, class_agnostic: bool) -> It
     for batch in reader.batches(results):
         for key, tracks in _compare_batch(batch, reader, members, class_agnostic):
             found[key].append(tracks)
+    if not truth.checked:
+        for key in members.keys() - found.keys():
+            _check(members[key], truth.videos[key[1]])
     refuse(reader.problems)
     for key in sorted(found.keys() | members.keys()):
         objects = _objects(members.get(key, []))
@@ -121,11 +134,7 @@ def _compare_batch(
     video = batch[0].video
     categories = np.array([ANY_CATEGORY if class_agnostic else head.category_id for head in batch])
     groups = {c: members.get((c, video.id), []) for c in np.unique(categories).tolist()}
-    objects = [
-        [item.rles.get(frame) for frame in range(video.num_frames)]
-        for group in groups.values()
-        for item, _ in group
-    ]
+    objects = _masks([member for group in groups.values() for member in group], video)
     theirs = np.repeat(list(groups), [len(group) for group in groups.values()])
     allowed = categories[:, None] == theirs
     try:
@@ -136,11 +145,26 @@ def _compare_batch(
         tracks = reader.tracks(batch)
         if reader.problems.found:
             return
-        iou, areas = compare([track.masks for track in tracks], objects, video.size, allowed)
+        try:
+            iou, areas = compare([track.masks for track in tracks], objects, video.size, allowed)
+        except ValueError as error:
+            raise _BrokenTruth from error
     for category in groups:
         rows = np.flatnonzero(categories == category)
         some = [batch[row] for row in rows]
         yield (category, video.id), _tracks(some, areas[rows], iou[rows][:, theirs == category])
+
+
+def _masks(members: list[_Member], video: TrueVideo) -> list[list[RLE | None]]:
+    return [[item.rles.get(frame) for frame in range(video.num_frames)] for item, _ in members]
+
+
+def _check(members: list[_Member], video: TrueVideo) -> None:
+    """Decode objects that nothing was compared with."""
+    try:
+        compare(_masks(members, video), [], video.size, np.zeros((len(members), 0), bool))
+    except ValueError as error:
+        raise _BrokenTruth from error
 
 
 def _tracks(heads: list[Head], areas: np.ndarray, iou: np.ndarray) -> Tracks:

@@ -13,12 +13,13 @@ from msnvis import masks as mask_ops
 from msnvis.datasets.formats.fields import entry_name, flag, size
 from msnvis.datasets.formats.fields import field as typed
 from msnvis.datasets.formats.frames import posix
-from msnvis.datasets.formats.segmentations import read_masks
+from msnvis.datasets.formats.segmentations import encoded_masks, read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
 from msnvis.errors import InputError
 from msnvis.evaluation.problems import refuse
 from msnvis.io.formats import reading
+from msnvis.masks import RLE
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,20 @@ class GroundTruth:
         where: the file, for messages.
         categories: id -> name, by growing id; `AnnotatedTrack.label` counts in this order.
         videos: id -> video, by growing id.
+        checked: whether all masks are known to be well-formed; otherwise some are known by their size alone.
     """
 
     where: str
     categories: dict[int, str]
     videos: dict[int, TrueVideo]
+    checked: bool = True
 
 
 #: Everything that `evaluate` takes as annotations.
 Annotations = Mapping[str, Any] | str | Path | VideoDataset | GroundTruth
 
 
-def read_ground_truth(annotations: Annotations) -> GroundTruth:
+def read_ground_truth(annotations: Annotations, *, check: bool = True) -> GroundTruth:
     """Read YouTube-VIS annotations.
 
     Masks may be compressed or uncompressed run-length encodings or polygons; null, or empty, where the object
@@ -69,6 +72,7 @@ def read_ground_truth(annotations: Annotations) -> GroundTruth:
 
     Args:
         annotations: the json file, its content, a dataset, or what this function made of one of them.
+        check: look into every mask. Who decodes them all anyway need not have them decoded twice.
 
     Raises `InputError`, with all that is wrong.
     """
@@ -92,9 +96,9 @@ def read_ground_truth(annotations: Annotations) -> GroundTruth:
     taken: set[int] = set()
     for place, entry in enumerate(lists[2]):
         with problems.noted(where, entry_name("annotation", entry, place), "annotation"):
-            _add_object(entry, videos, labels, taken)
+            _add_object(entry, videos, labels, taken, check)
     refuse(problems)
-    return GroundTruth(where, categories, dict(sorted(videos.items())))
+    return GroundTruth(where, categories, dict(sorted(videos.items())), check)
 
 
 def _read_all(entries: Sequence[Any], kind: str, where: str, problems: Problems, read: Any) -> dict[int, Any]:
@@ -124,7 +128,7 @@ def _video(entry: Any, number: int) -> TrueVideo:
 
 
 def _add_object(
-    entry: Any, videos: Mapping[int, TrueVideo], labels: Mapping[int, int], taken: set[int]
+    entry: Any, videos: Mapping[int, TrueVideo], labels: Mapping[int, int], taken: set[int], check: bool
 ) -> None:
     number = typed(entry, "id", int)
     if number in taken:
@@ -135,13 +139,23 @@ def _add_object(
         raise ValueError(f"its video_id {entry['video_id']} is none of the videos")
     if typed(entry, "category_id", int) not in labels:
         raise ValueError(f"its category_id {entry['category_id']} is none of the categories")
-    masks, counted = read_masks(entry, video.size, video.num_frames)
+    masks, areas = _masks_and_areas(entry, video, check)
     rles = {frame: rle for frame, rle in enumerate(masks) if rle}
-    areas = typed(entry, "areas", list, counted.tolist())
     if len(areas) != video.num_frames:
         raise ValueError(f"it has {len(areas)} areas for the {video.num_frames} frames of its video")
     video.objects.append(AnnotatedTrack(number, labels[entry["category_id"]], rles, flag(entry, "iscrowd")))
     video.areas.append(mean_area(areas))
+
+
+def _masks_and_areas(entry: Any, video: TrueVideo, check: bool) -> tuple[list[RLE | None], list[Any]]:
+    areas = typed(entry, "areas", list, None)
+    if areas is not None and not check:
+        try:
+            return encoded_masks(entry, video.size, video.num_frames), areas
+        except (TypeError, KeyError, AttributeError, ValueError):
+            pass  # they are not as encoders write them, or not for each frame
+    masks, counted = read_masks(entry, video.size, video.num_frames)
+    return masks, counted.tolist() if areas is None else areas
 
 
 def mean_area(areas: Sequence[float | None]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,8 +22,8 @@ class Runs:
     """D tracks over T frames.
 
     Attributes:
-        edges: of each track ``(2, R)`` int32: the pixel at which each run starts, and the one behind its last,
-            counted from the first frame on. Runs may be empty.
+        edges: of each track two ``(R,)`` int32: the pixel at which each run starts, and the one behind its
+            last, counted down the columns of one frame after the other. Runs may be empty.
         areas: ``(D, T)`` int32 pixels.
         boxes: ``(4, D, T)`` int32 left, top, right and bottom of the box around each mask, the last two
             behind it; of no use where there is none.
@@ -86,5 +87,5 @@ def _read(counts: list[bytes], size: tuple[int, int], num_frames: int) -> Runs:
     boxes = np.stack([left - frame * width, highest, right - frame * width, lowest])
     shape = (-1, num_frames)
     tracks = first[::num_frames].tolist()
-    edges = [(start[i:j], stop[i:j]) for i, j in zip(tracks, tracks[1:], strict=False)]
+    edges = [(start[i:j], stop[i:j]) for i, j in pairwise(tracks)]
     return Runs(edges, areas.reshape(shape), boxes.reshape(4, *shape))
