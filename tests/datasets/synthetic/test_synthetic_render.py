@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from drawn_photos import SIZE, texture
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from msnvis import masks as mask_ops
@@ -168,6 +168,7 @@ def test_labelled_objects_of_the_background_move_with_it_and_can_be_in_front():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([(120, 160), (64, 200), (300, 90)]))
+@example(100, (120, 160))  # nearly the whole photograph, and a hand that shakes
 def test_the_camera_never_looks_beyond_the_photograph(seed, photo):
     camera = Camera.draw(np.random.default_rng(seed), photo, SIZE, 40)
     for time in np.linspace(-0.4, 39.4, 40):

@@ -134,9 +134,9 @@ class Camera:
         quad = units * (width / 2, height / 2) * (1 + units @ keystone)[:, None]
         quad = apply(rotation(angle), quad)
         quad *= np.clip(share, 0.3, 1) * np.min(self.photo[::-1] / np.ptp(quad, axis=0))
-        margin = 0.05 * np.ptp(quad, axis=0)
-        room = self.photo[::-1] - np.ptp(quad, axis=0) - 2 * margin
-        quad += margin + np.clip([x, y], 0, 1) * np.maximum(room, 0) - quad.min(axis=0)
+        free = self.photo[::-1] - np.ptp(quad, axis=0)
+        margin = np.minimum(0.05 * np.ptp(quad, axis=0), free / 2)
+        quad += margin + np.clip([x, y], 0, 1) * (free - 2 * margin) - quad.min(axis=0)
         return cv2.getPerspectiveTransform(corners(self.frame).astype(np.float32), quad.astype(np.float32))
 
 
