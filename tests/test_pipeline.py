@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from msnvis import masks as mask_ops
 from msnvis.errors import OptionError, UnknownPartError
 from msnvis.io.readers import Frame, FrameSource, source_from_frames
+from msnvis.merging.directions import DirectionMatcher
+from msnvis.merging.store import DetectionStore
 from msnvis.pipeline import ProgressEvent, VideoInstanceSegmenter
 from msnvis.propagators import propagators
 from msnvis.segmenters import Segmenter, classifiers, segmenters
@@ -351,6 +353,26 @@ def test_ctrl_c_keeps_what_is_done(direction, stop, frames):
     assert not segmenter.interrupted
 
 
+@pytest.mark.parametrize(("owner", "method"), [(DetectionStore, "__setitem__"), (DirectionMatcher, "add")])
+@pytest.mark.parametrize("stop", [1, 5, 6, 8])
+def test_ctrl_c_within_a_frame_leaves_a_result_that_can_be_written(monkeypatch, owner, method, stop):
+    calls, whole = itertools.count(1), getattr(owner, method)
+
+    def interrupted(self, *arguments):
+        answer = whole(self, *arguments)
+        if next(calls) == stop:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(owner, method, interrupted)
+    segmenter = pipeline()
+    video = segmenter.run(film(*PASSING)[:8])
+    assert segmenter.interrupted
+    content = video.to_ytvis()
+    assert VideoInstances.from_ytvis(content).to_ytvis() == content
+    assert max(max(track.rles) for track in video.tracks) < video.num_frames
+
+
 def test_live_sources_are_tracked_forward_with_a_warning():
     source = source_from_frames(iter(film(*PASSING)), name="camera0")
     video = pipeline().run(source)
@@ -414,6 +436,13 @@ def test_the_device_reaches_every_part_that_takes_one(monkeypatch):
     assert given == dict.fromkeys(["segmenter", "propagator", "selector", "classifier"], "cuda:7")
     VideoInstanceSegmenter("without", "without", "without", "without", device="cuda:7")
     assert set(given.values()) == {"not asked for"}
+
+
+def test_the_propagator_remembers_a_vanished_object_as_long_as_it_can_come_back():
+    frames = [draw(("person", (20, 20, 44, 44)))] * 3 + [draw()] * 40
+    segmenter = pipeline(max_lost=40)
+    assert len(list(segmenter.stream(frames))[-1]) == 0
+    assert segmenter.propagator.state_dict()["ids"].tolist() == [1]
 
 
 def test_unknown_parts_are_refused():

@@ -78,7 +78,7 @@ class VideoInstanceSegmenter:
         score_threshold: score from which a detection becomes a new object.
         max_objects: most objects at a time.
         device: where networks run: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; parts that are given by
-            name and have an option `device` get it.
+            name and have an option `device` get it (and `keep_alive`, the memory for `max_lost`).
         shots: find the cuts; nothing is propagated or merged across them.
         batch_size: frames that the segmenter gets at a time.
         classify_every: frames between two looks of the classifier at an object.
@@ -147,10 +147,12 @@ class VideoInstanceSegmenter:
         self.shots = shots
         self.batch_size = batch_size
         self.human_objects = human_objects
-        self.segmenter = _part(segmenters, segmenter, device)
-        self.propagator = _part(propagators, propagator, device)
-        self.selector = _part(selectors, selector, device)
-        classifier = _part(classifiers, classifier, device, labels=labels)
+        self.segmenter = _part(segmenters, segmenter, device=device)
+        # A lost object can still come back in the frame after the last of `max_lost`.
+        memory = self.tracking.max_lost + 1
+        self.propagator = _part(propagators, propagator, device=device, keep_alive=memory)
+        self.selector = _part(selectors, selector, device=device)
+        classifier = _part(classifiers, classifier, device=device, labels=labels)
         self.namer = Namer(
             classifier,
             class_map(classifier.classes, self.labels),
@@ -285,17 +287,18 @@ class _Run:
         self.reporter.begin(stage)
         for frame, found, cut in self.parts._segment(self.source.frames(), self.parts.batch_size):
             self.size = found.size
-            count = len(found)
+            tracked = found
             if self.direction != "backward":
                 tracked = self.parts._track(tracker, frame, found, cut)
-                count = len(tracked)
+            # Before its objects, because Ctrl-C may come anywhere: none may be in a frame that is not there.
+            self.timestamps.append(frame.timestamp)
+            if cut:
+                self.cuts.append(frame.index)
+            if self.direction != "backward":
                 self._keep(self.tracked[FORWARD], frame.index, tracked)
             if self.direction != "forward":
                 self._keep(self.found, frame.index, found)
-            if cut:
-                self.cuts.append(frame.index)
-            self.timestamps.append(frame.timestamp)
-            self.reporter.frame_done(self.source.num_frames, count)
+            self.reporter.frame_done(self.source.num_frames, len(tracked))
 
     def second_sweep(self) -> None:
         tracker = self.parts._tracker()
@@ -308,10 +311,10 @@ class _Run:
             with self.parts.timings.measure("encode"):
                 found = self.found.pop(frame.index)
             tracked = tracker.step(frame.image, found, cut=frame.index in shot_ends)
+            self._keep(self.tracked[BACKWARD], frame.index, tracked)
             new = self._match(frame, tracked)
             with self.parts.timings.measure("classify"):
                 self.parts.namer.look(frame.index, frame.image, new, tracker.votes)
-            self._keep(self.tracked[BACKWARD], frame.index, tracked)
             self.reporter.frame_done(len(self.timestamps), len(tracked))
 
     def _match(self, frame: Frame, tracked: Detections) -> Detections:
@@ -393,13 +396,11 @@ def _open(source: str | os.PathLike[str] | Frames) -> FrameSource:
     return source_from_frames(source)
 
 
-def _part(registry: Registry[T], part: str | T, device: str, **options: object) -> T:
-    """Make a part that is given by name, on `device` if it takes one."""
+def _part(registry: Registry[T], part: str | T, **offers: object) -> T:
+    """Make a part that is given by name, with those of `offers` that are options of it."""
     if not isinstance(part, str):
         return part
-    if registry.takes(part, "device"):
-        options["device"] = device
-    return registry.create(part, **options)
+    return registry.create(part, **{name: v for name, v in offers.items() if registry.takes(part, name)})
 
 
 def _take(kind: type, options: dict[str, float]) -> dict[str, float]:
