@@ -133,3 +133,22 @@ def test_public_names_are_there_and_no_others():
         package.nothing  # noqa: B018
     found = package.Detections.from_masks(np.ones((1, 2, 2), bool), [0.5], [[1.0]])
     assert package.create_selector("score").prefer(np.zeros((2, 2, 3), np.uint8), found, found).shape == (1,)
+
+
+def test_of_several_processes_the_first_tells_an_error_that_all_met(monkeypatch):
+    def ended_by_the_launcher(seconds):
+        raise SystemExit(15)
+
+    monkeypatch.setattr("time.sleep", ended_by_the_launcher)
+    told = {}
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        told[rank] = msnvis("info", "gone.mp4").err
+    assert "gone.mp4 does not exist" in told["0"] and told["1"] == ""
+
+
+def test_a_process_that_is_not_ended_tells_its_own_error(monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    outcome = msnvis("info", "gone.mp4")
+    assert outcome.code == 2 and "gone.mp4 does not exist" in outcome.err

@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import msnvis
 from msnvis.cli import convert, demo, evaluate, evaluate_davis, export, info, models, pairs, run, synth, train
-from msnvis.cli.messages import error_sentence, exit_code, is_debugging, say_error
+from msnvis.cli.messages import end_with, error_sentence, exit_code, is_debugging
 
 #: Click's, wherever the installed Typer keeps its Click.
 _UsageError = typer.BadParameter.__base__
@@ -28,16 +28,13 @@ class _Group(TyperGroup):
             raise
         except _UsageError as error:
             command = error.ctx.command_path if error.ctx else "msnvis"
-            say_error(f"{error.format_message().rstrip('.')}; `{command} --help` lists the options")
-            raise typer.Exit(2) from error
-        except KeyboardInterrupt as error:
-            say_error("interrupted")
-            raise typer.Exit(130) from error
+            end_with(f"{error.format_message().rstrip('.')}; `{command} --help` lists the options", 2)
+        except KeyboardInterrupt:
+            end_with("interrupted", 130)
         except Exception as error:
             if is_debugging(ctx):
                 raise
-            say_error(error_sentence(error))
-            raise typer.Exit(exit_code([error])) from error
+            end_with(error_sentence(error), exit_code([error]))
 
 
 class _Command(TyperCommand):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable
+from typing import NoReturn
 
 import typer
 
 from msnvis.datasets.problems import ListedError
 from msnvis.errors import MsnvisError
+
+#: Seconds in which a launcher ends the other processes of a training after the first has failed.
+_LAUNCHER_SECONDS = 30.0
 
 
 def error_sentence(error: Exception) -> str:
@@ -24,6 +30,18 @@ def error_sentence(error: Exception) -> str:
 def exit_code(errors: Iterable[Exception]) -> int:
     """2 where the user can mend all of them, else 1."""
     return 2 if all(isinstance(error, MsnvisError) for error in errors) else 1
+
+
+def end_with(message: str, code: int) -> NoReturn:
+    """Say what went wrong and leave with an exit code.
+
+    Of several processes of one training (torchrun numbers them in RANK) the first tells what all of them met,
+    and its end ends the others; one that is still there a little later met an error of its own.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(_LAUNCHER_SECONDS)
+    say_error(message)
+    raise typer.Exit(code)
 
 
 def say_error(message: str) -> None:
