@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from video_makers import read, write_video
+from video_makers import SIZE, read, write_video
 
 from msnvis.errors import InputError
 from msnvis.io import video_file
@@ -87,6 +87,42 @@ def test_a_file_read_in_several_places_at_once(tmp_path):
     assert [(picture.index, picture.image.tobytes()) for _, _, picture in both] == [
         (index, pixels) for index, _, pixels in forward
     ]
+
+
+def watched(monkeypatch, memory_frames):
+    """Lets so many frames wait; gives a list of how many waited after each that was added."""
+    stacks, counts = [], []
+
+    class Watched(video_file._Stack):
+        def push(self, frame, number):
+            stacks.append(self)
+            super().push(frame, number)
+            counts.append(sum(len(stack._waiting) for stack in set(stacks)))
+
+    monkeypatch.setattr(video_file, "_Stack", Watched)
+    monkeypatch.setattr(video_file, "MEMORY_BYTES", memory_frames * SIZE[0] * SIZE[1] * 3 // 2)
+    return counts
+
+
+@pytest.mark.parametrize("memory_frames", [1, 5, 12])
+def test_chunks_share_the_memory(memory_frames, tmp_path, monkeypatch):
+    source = open_source(write_video(tmp_path / "a.mp4", 60, options={"g": "6"}))
+    forward = read(source.frames())
+    counts = watched(monkeypatch, memory_frames)
+    assert read(source.frames_reversed()) == forward[::-1]
+    assert len(counts) == 60
+    assert max(counts) <= memory_frames
+
+
+@pytest.mark.parametrize("memory_frames", [1, 5, 12])
+@pytest.mark.parametrize("taken", [1, 7])
+def test_a_backward_pass_that_is_given_up_leaves_no_thread(taken, memory_frames, tmp_path, monkeypatch):
+    source = open_source(write_video(tmp_path / "a.mp4", 60, options={"g": "6"}))
+    watched(monkeypatch, memory_frames)
+    frames = source.frames_reversed()
+    assert [next(frames).index for _ in range(taken)] == list(range(59, 59 - taken, -1))
+    frames.close()
+    assert threads() == []
 
 
 def test_a_file_that_goes_away_is_told_by_the_same_error(tmp_path, monkeypatch):

@@ -1,11 +1,11 @@
 """Video files, read in either direction without ever holding the whole video.
 
 Backwards, a video is decoded chunk by chunk from the last: seek to a keyframe, decode forward, hand out in
-reverse. A chunk is made of whole groups of pictures where these are short; a longer one is decoded several
-times, a bounded part of it kept each time, and a part of a very long one waits in a temporary file of bounded
-size. Which frames there are is noted in the forward pass (or, if there was none, in a pass of its own), with
-a checksum of some rows of each: a seek is trusted only where it brings exactly these frames, and otherwise
-the file is decoded anew from its start.
+reverse, while the next chunk is being decoded. A chunk is made of whole groups of pictures where these are
+short; a longer one is decoded several times, a bounded part of it kept each time, and a part of a very long
+one waits in a temporary file of bounded size. Which frames there are is noted in the forward pass (or, if
+there was none, in a pass of its own), with a checksum of some rows of each: a seek is trusted only where it
+brings exactly these frames, and otherwise the file is decoded anew from its start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Semaphore
 from typing import IO
 
 import av
@@ -105,7 +106,7 @@ class VideoFile(FrameSource):
         if index is None or not index.is_seeking_worthwhile(indices):
             yield from self._pick_on_the_way(indices)
             return
-        with _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack:
+        with _Stack(self._upright, self.size, 1, keep_decoded=True, places=Semaphore(1)) as stack:
             for position in sorted(indices):
                 if position < len(index.times):
                     self._decode_chunk(index, position, position + 1, stack)
@@ -134,11 +135,24 @@ class VideoFile(FrameSource):
         image_bytes = 3 * self.size[0] * self.size[1]
         in_memory = max(1, MEMORY_BYTES // min(image_bytes, index.frame_bytes))
         on_disk = max(1, DISK_BYTES // image_bytes)
-        with _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes) as stack:
+        places = Semaphore(in_memory)
+
+        def decoded() -> Iterator[tuple[int, int, _Stack]]:
             for first, last in index.chunks(in_memory, on_disk):
+                stack = _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes, places)
                 self._decode_chunk(index, first, last, stack)
-                for position in reversed(range(first, last)):
-                    yield Frame(position, index.times[position], stack.pop())
+                yield first, last, stack
+
+        # While one chunk is handed out, the next one takes the places that become free.
+        chunks = ahead(decoded(), depth=1)
+        try:
+            for first, last, stack in chunks:
+                with stack:
+                    for position in reversed(range(first, last)):
+                        yield Frame(position, index.times[position], stack.pop())
+        finally:
+            places.release(in_memory)  # a decoder that waits for them must come to its end
+            chunks.close()
 
     def _pick_on_the_way(self, indices: Collection[int]) -> Iterator[Frame]:
         index = _Index()
@@ -387,17 +401,24 @@ class _Index:
 class _Stack:
     """Frames waiting for their turn: the first `memory_frames` in memory, the others in a temporary file.
 
-    Those in memory stay as decoded where that is smaller than the image (4:2:0 is half of it).
+    Those in memory stay as decoded where that is smaller than the image (4:2:0 is half of it). Each takes one
+    of `places`, which stacks share, and `push` waits until one is free.
     """
 
     def __init__(
-        self, upright: Upright, size: tuple[int, int], memory_frames: int, keep_decoded: bool
+        self,
+        upright: Upright,
+        size: tuple[int, int],
+        memory_frames: int,
+        keep_decoded: bool,
+        places: Semaphore,
     ) -> None:
         self._upright = upright
         self._shape = (*size, 3)
         self._bytes = 3 * size[0] * size[1]
         self._memory_frames = memory_frames
         self._keep_decoded = keep_decoded
+        self._places = places
         self._waiting: list[tuple[av.VideoFrame, int] | np.ndarray] = []
         self._spilled = 0
         self._file: IO[bytes] | None = None
@@ -410,14 +431,13 @@ class _Stack:
             self._file.close()
 
     def push(self, frame: av.VideoFrame, number: int) -> None:
-        in_memory = len(self._waiting) < self._memory_frames
-        if in_memory and self._keep_decoded:
-            self._waiting.append((frame, number))
+        if len(self._waiting) < self._memory_frames:
+            self._places.acquire()
+            self._waiting.append(
+                (frame, number) if self._keep_decoded else self._upright.image(frame, number)
+            )
             return
         image = self._upright.image(frame, number)
-        if in_memory:
-            self._waiting.append(image)
-            return
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
@@ -434,6 +454,7 @@ class _Stack:
     def pop(self) -> np.ndarray:
         if not self._spilled:
             top = self._waiting.pop()
+            self._places.release()
             return top if isinstance(top, np.ndarray) else self._upright.image(*top)
         self._spilled -= 1
         image = np.empty(self._shape, np.uint8)
@@ -442,5 +463,7 @@ class _Stack:
         return image
 
     def clear(self) -> None:
-        self._waiting.clear()
+        while self._waiting:
+            self._waiting.pop()
+            self._places.release()
         self._spilled = 0
