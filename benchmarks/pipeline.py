@@ -6,7 +6,8 @@
 
 Wall time is what passes on the clock: the decoder and the encoder work in threads of their own beside the
 rest, so on two free cores it is less than the work done, and on a busy machine more. Processor (CPU) time is
-that work, summed over all threads, and hardly depends on what else runs.
+that work, summed over all threads, and hardly depends on what else runs; of the parts, each counts what the
+decoder does meanwhile, so that only the sum of a column tells how much work there is.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ class Timings:
     Attributes:
         wall: part -> seconds on the clock.
         cpu: part -> processor seconds of all threads, which do not grow when another process takes the cores.
+            What threads of the decoder and the encoder do meanwhile counts for the part that is under way.
 
     >>> timings = Timings()
     >>> with timings.measure("select"):
