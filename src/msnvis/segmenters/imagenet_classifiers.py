@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import torch
 import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 
-from msnvis.datasets.labels import imagenet_map, label_space
+from msnvis.datasets.labels import LabelSpace, imagenet_map, label_space
 from msnvis.devices import pick_device
 from msnvis.errors import OptionError
 from msnvis.segmenters.classifier import Classifier, classifiers
@@ -111,6 +111,19 @@ class CropClassifier(Classifier):
         return (probabilities @ self._to_labels).cpu().numpy()
 
 
+def classifier_of(
+    model: nn.Module,
+    to_labels: np.ndarray,
+    preprocessing: Preprocessing,
+    space: LabelSpace,
+    device: str,
+    **options: float,
+) -> CropClassifier:
+    """A `CropClassifier` for `space` of a trained network, on the device called `device`."""
+    where = pick_device(device)
+    return CropClassifier(model.eval().to(where), to_labels, space.classes, preprocessing, where, **options)
+
+
 def crop(image: np.ndarray, box: np.ndarray, size: int, margin: float) -> np.ndarray:
     """Cut out a box and its margin, scaled to fit a square, with grey bars at the shorter sides.
 
@@ -166,21 +179,13 @@ def efficientnet_lite0(
     batch_size: int = BATCH_SIZE,
 ) -> CropClassifier:
     """The offline default; `weights` replaces the shipped file, the rest is as in `CropClassifier`."""
-    space, where = label_space(labels), pick_device(device)
-    model = EfficientNetLite0().eval()
+    space = label_space(labels)
+    model = EfficientNetLite0()
     load_into(model, weights or weights_path("efficientnet-lite0-imagenet"))
-    fuse_batch_norm(model)
+    fuse_batch_norm(model.eval())
     preprocessing = Preprocessing(_LITE0_SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    return CropClassifier(
-        model.to(where),
-        imagenet_map(space),
-        space.classes,
-        preprocessing,
-        where,
-        margin=margin,
-        flip=flip,
-        batch_size=batch_size,
-    )
+    options = {"margin": margin, "flip": flip, "batch_size": batch_size}
+    return classifier_of(model, imagenet_map(space), preprocessing, space, device, **options)
 
 
 @classifiers.register(
@@ -199,19 +204,11 @@ def torchvision_classifier(
     batch_size: int = BATCH_SIZE,
 ) -> CropClassifier:
     """`weights`: a local state dict instead of torchvision's; the rest is as in `CropClassifier`."""
-    space, where = label_space(labels), pick_device(device)
+    space = label_space(labels)
     published = published_weights(name, torchvision.models)
-    model = torchvision.models.get_model(name, weights=None).eval()
+    model = torchvision.models.get_model(name, weights=None)
     load_into(model, weights or weights_path(weight_file(published)))
     transform = published.transforms()
     preprocessing = Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
-    return CropClassifier(
-        model.to(where),
-        imagenet_map(space),
-        space.classes,
-        preprocessing,
-        where,
-        margin=margin,
-        flip=flip,
-        batch_size=batch_size,
-    )
+    options = {"margin": margin, "flip": flip, "batch_size": batch_size}
+    return classifier_of(model, imagenet_map(space), preprocessing, space, device, **options)

@@ -8,10 +8,15 @@ import numpy as np
 from torch import Tensor, nn
 
 from msnvis.datasets.labels import LabelSpace, class_map, imagenet_classes, imagenet_map, label_space
-from msnvis.devices import pick_device
 from msnvis.errors import MissingExtraError, OptionError, WeightsError
 from msnvis.segmenters.classifier import classifiers
-from msnvis.segmenters.imagenet_classifiers import BATCH_SIZE, MARGIN, CropClassifier, Preprocessing
+from msnvis.segmenters.imagenet_classifiers import (
+    BATCH_SIZE,
+    MARGIN,
+    CropClassifier,
+    Preprocessing,
+    classifier_of,
+)
 from msnvis.weights.files import is_offline
 
 #: Share of the 1000 labels that must agree by name before a head is taken for ImageNet-1k in the usual order.
@@ -46,7 +51,7 @@ def transformers_classifier(
             f"classifier 'transformers:{name}' needs `pip install msnvis[transformers]`"
         ) from error
 
-    space, where = label_space(labels), pick_device(device)
+    space = label_space(labels)
     try:
         processor = AutoImageProcessor.from_pretrained(name, local_files_only=is_offline())
         model = AutoModelForImageClassification.from_pretrained(
@@ -65,16 +70,8 @@ def transformers_classifier(
     preprocessing = Preprocessing(
         _side(processor.size), tuple(processor.image_mean), tuple(processor.image_std)
     )
-    return CropClassifier(
-        _Logits(model.eval()).to(where),
-        to_labels,
-        space.classes,
-        preprocessing,
-        where,
-        margin=margin,
-        flip=flip,
-        batch_size=batch_size,
-    )
+    options = {"margin": margin, "flip": flip, "batch_size": batch_size}
+    return classifier_of(_Logits(model), to_labels, preprocessing, space, device, **options)
 
 
 def label_matrix(id2label: Mapping[int, str], space: LabelSpace) -> np.ndarray:
