@@ -8,6 +8,7 @@ frame: most of a frame is background.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypedDict
 
 import cv2
@@ -406,19 +407,19 @@ def _numbers(strings: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """
     if not all(strings):
         raise ValueError("there are no runs")
+    if any(text[-1] in _LEADING for text in strings):
+        raise ValueError("cut off in the middle of a run")
     # Strings of the last characters of all groups, as signed bytes.
     lasts = [text.translate(_SIGNED, _LEADING) for text in strings]
     lengths = np.array([len(last) for last in lasts])
-    padded = [text + _PADDING[len(last) % 2] for text, last in zip(strings, lasts, strict=True)]
-    codes = np.frombuffer(b"".join(padded), np.uint8) - np.uint8(48)
+    odd = (lengths % 2).tolist()
+    padded = b"".join(chain.from_iterable(zip(strings, [_PADDING[i] for i in odd], strict=True)))
+    codes = np.frombuffer(padded, np.uint8) - np.uint8(48)
     if codes.max() > 63:
         raise ValueError("unexpected character")
     goes_on = codes > 31
-    ends = np.cumsum([len(text) for text in strings]) + np.cumsum(2 + lengths % 2)
-    if goes_on[ends - lengths % 2 - 3].any():
-        raise ValueError("cut off in the middle of a run")
-    padded = [last + _NOTHING[len(last) % 2] for last in lasts]
-    numbers = np.frombuffer(b"".join(padded), np.int8).astype(np.int32)
+    padded = b"".join(chain.from_iterable(zip(lasts, [_NOTHING[i] for i in odd], strict=True)))
+    numbers = np.frombuffer(padded, np.int8).astype(np.int32)
     # Of the longer groups the character before the last one, and which number it belongs to.
     leading = np.flatnonzero(goes_on)
     before_last = np.flatnonzero(~goes_on[leading + 1])

@@ -248,6 +248,8 @@ def with_entry(key, place, **changes):
     return content
 
 
+#: A mask of another frame under the size of this one.
+SHORT = {"size": list(SIZE), "counts": "04"}
 BAD_TRUTHS = {
     "annotation 1: an earlier annotation has the same id": annotation(id=1),
     "annotation 2: its video_id 5 is none of the videos": annotation(video_id=5),
@@ -258,6 +260,10 @@ BAD_TRUTHS = {
     "annotation 2: its 'iscrowd' is neither": annotation(iscrowd="yes"),
     "annotation 2: frame 1: a mask of size": annotation(
         segmentations=[None, {"size": [1, 1], "counts": "01"}]
+    ),
+    "annotation 2: frame 1: the runs cover 4 pixels": annotation(segmentations=[None, SHORT]),
+    "annotation 2: frame 0: the runs cover 4 pixels": annotation(
+        segmentations=[SHORT, None], areas=[4, None]
     ),
     "annotation at place 1: its 'id' is not a whole number": annotation(id="2"),
     "video 1: an earlier video has the same id": with_entry("videos", 1, id=1),
@@ -273,6 +279,19 @@ def test_bad_annotations_are_named(sentence, tmp_path):
     file.write_text(json.dumps(BAD_TRUTHS[sentence]))
     with pytest.raises(InputError, match=f"truth.json.*{sentence}"):
         evaluate([], file)
+
+
+@pytest.mark.parametrize("class_agnostic", [False, True])
+def test_bad_masks_of_the_ground_truth_are_named_before_those_of_results(class_agnostic):
+    """Whether a track is compared with them, cannot be, or there is none."""
+    wanted = truth()
+    for entry in wanted["annotations"]:
+        entry.update(segmentations=[SHORT, None], areas=[4, None])
+    for found in (results(), broken(frame=0, mask=SHORT), results()[:1], []):
+        with pytest.raises(
+            InputError, match="(?s)2 bad entries.*annotation 1: frame 0.*annotation 2: frame 0"
+        ):
+            evaluate(found, wanted, class_agnostic=class_agnostic)
 
 
 def test_inputs_are_left_as_they_were():

@@ -161,9 +161,14 @@ def _masks_and_areas(entry: Any, video: TrueVideo, check: bool) -> tuple[list[RL
 def mean_area(areas: Sequence[float | None]) -> float:
     """Over the frames in which there is any; 0 for none. Raises ValueError for what is no area."""
     seen = [area for area in areas if area]
-    if not all(isinstance(area, (int, float)) and 0 < area < np.inf for area in seen):
+    if not seen:
+        return 0.0
+    if not all(issubclass(kind, (int, float)) for kind in set(map(type, seen))):
         raise ValueError("its 'areas' are not numbers of pixels")
-    return float(np.array(seen).mean()) if seen else 0.0
+    array = np.array(seen)
+    if not (array.min() > 0 and array.max() < np.inf):
+        raise ValueError("its 'areas' are not numbers of pixels")
+    return float(array.mean())
 
 
 def _from_dataset(dataset: VideoDataset) -> GroundTruth:

@@ -114,8 +114,13 @@ def _assign(iou: np.ndarray, counted: np.ndarray, crowd: np.ndarray) -> np.ndarr
     matches = np.full((len(counted), len(_THRESHOLDS), num_tracks), -1, np.int32)
     if not num_objects:
         return matches
+    good = iou >= _THRESHOLDS[0]
+    # A track and an object that can only have each other.
+    alone = good & (good.sum(axis=0) == 1) & (good.sum(axis=1) == 1)[:, None]
+    tracks, objects = np.nonzero(alone)
+    matches[..., tracks] = np.where(iou[tracks, objects] >= _THRESHOLDS[:, None], objects, -1)
     free = np.ones((*matches.shape[:2], num_objects), bool)
-    for track in np.flatnonzero(iou.max(axis=1) >= _THRESHOLDS[0]):
+    for track in np.flatnonzero((good & ~alone).any(axis=1)):
         candidates = free & (iou[track] >= _THRESHOLDS[:, None])
         better = candidates & counted[:, None, :]
         candidates = np.where(better.any(axis=2, keepdims=True), better, candidates)

@@ -72,13 +72,14 @@ def _read(counts: list[bytes], size: tuple[int, int], num_frames: int) -> Runs:
     height, width = np.int32(size[0]), np.int32(size[1])
     frame = np.tile(np.arange(num_frames, dtype=np.int32), len(counts) // num_frames)
     start, stop, first = mask_ops.run_edges(counts, size, frame * (height * width))
-    areas = np.add.reduceat(stop - start, first[:-1], dtype=np.int32)
+    length = stop - start
+    areas = np.add.reduceat(length, first[:-1], dtype=np.int32)
     column = start // height
     top = start - column * height
-    bottom = top + (stop - start)
+    bottom = top + length
     # Without the last run, which is empty, or the last two.
     last = first[1:] - 2
-    last = np.maximum(last - (start[last] == stop[last]), first[:-1])
+    last = np.maximum(last - (length[last] == 0), first[:-1])
     spans = np.stack([first[:-1], last + 1], axis=1).ravel()
     highest, lowest = np.minimum.reduceat(top, spans)[::2], np.maximum.reduceat(bottom, spans)[::2]
     # Runs that go on in the next column reach from the top to the bottom.
