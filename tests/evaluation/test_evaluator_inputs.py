@@ -288,9 +288,7 @@ def test_bad_masks_of_the_ground_truth_are_named_before_those_of_results(class_a
     for entry in wanted["annotations"]:
         entry.update(segmentations=[SHORT, None], areas=[4, None])
     for found in (results(), broken(frame=0, mask=SHORT), results()[:1], []):
-        with pytest.raises(
-            InputError, match="(?s)2 bad entries.*annotation 1: frame 0.*annotation 2: frame 0"
-        ):
+        with pytest.raises(InputError, match=r"(?s)2 bad.*annotation 1: frame 0.*annotation 2: frame 0"):
             evaluate(found, wanted, class_agnostic=class_agnostic)
 
 
