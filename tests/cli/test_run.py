@@ -143,6 +143,21 @@ def test_results_are_replaced_and_other_files_left_alone(clip, tmp_path):
     assert len(tracks(out)) == 2
 
 
+def test_results_never_take_the_place_of_their_input(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    inside = squares.write_clip(out / "overlay.mp4", squares.frames(3))
+    before = inside.read_bytes()
+    outcome = msnvis("run", inside, "-o", out, *PARTS)
+    assert outcome.code == 2 and "--output" in outcome.err and "overlay.mp4" in outcome.err
+    assert inside.read_bytes() == before and files_in(out) == ["overlay.mp4"]
+    assert msnvis("run", inside, "-o", out, *PARTS, "-f", "ytvis").code == 0
+    (out / "masks").mkdir()
+    Image.fromarray(squares.frames(1)[0]).save(out / "masks" / "0.png")
+    assert msnvis("run", out / "masks", "-o", out, *PARTS, "-f", "png").code == 2
+    assert files_in(out) == ["masks/0.png", "overlay.mp4", "tracks.json"]
+
+
 def test_folder_of_frames_with_gaps_and_an_unreadable_one(tmp_path):
     frames = tmp_path / "frames"
     frames.mkdir()

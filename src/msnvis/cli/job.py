@@ -53,6 +53,7 @@ class Job:
 
         source = open_source(address, **self.window)
         folder = self.output / self._free_name(source.name) if self.own_folders else self.output
+        self._check_not_replaced(address, folder)
         _check_writable(folder)
         if not source.live:
             self._process(source, folder)
@@ -92,6 +93,16 @@ class Job:
     def _display(self, source: FrameSource) -> ProgressDisplay:
         one_way = source.live or self.segmenter.direction == "forward"
         return ProgressDisplay(source.name, sweeps=1 if one_way else 2)
+
+    def _check_not_replaced(self, address: str, folder: Path) -> None:
+        """Raise `OutputError` where a result in `folder` would take the place of the input itself."""
+        from msnvis.io.writers import formats
+
+        results = [folder / formats.create(name).filename for name in self.formats]
+        if any(result.exists() and Path(address).exists() and result.samefile(address) for result in results):
+            raise OutputError(
+                f"{address} would be replaced by its own results; choose another folder with --output"
+            )
 
     def _free_name(self, name: str) -> str:
         """`name`, with a number where an earlier input has it already, in upper or lower case."""
