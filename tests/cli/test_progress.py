@@ -33,6 +33,17 @@ def test_plain_lines_at_the_end_of_each_pass():
     ]
 
 
+def test_a_wrong_estimate_of_the_length_is_not_repeated(monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    events = [ProgressEvent("forward", frame, 2, 4.0, 3) for frame in (2, 3)]
+    lines = shown([*events, ProgressEvent("backward", 1, 3, 4.0, 3)], terminal=False).splitlines()
+    assert lines[:2] == [
+        "street: forward: 2/2 frames, 4.0 fps, 3 objects, about 0 s left",
+        "street: forward: 3 frames, 4.0 fps, 3 objects, about 0 s left",
+    ]
+    assert lines[2] == "street: forward: 3/3 frames, 4.0 fps, 3 objects"
+
+
 @pytest.mark.parametrize(
     ("event", "seconds"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -81,7 +82,9 @@ class ProgressDisplay:
         """At the end of each pass, and every few seconds."""
         last = self._last
         if last is not None and last.stage != event.stage:
-            self._console.print(f"{self._name}: {last.stage}: {_counts(last)}", markup=False)
+            # By now it is known how many frames there are.
+            counts = _counts(replace(last, total=event.total))
+            self._console.print(f"{self._name}: {last.stage}: {counts}", markup=False)
         if event.stage != "merge" and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES
             self._console.print(
@@ -97,7 +100,8 @@ class ProgressDisplay:
 
 def _counts(event: ProgressEvent) -> str:
     """For example ``120/250 frames, 4.2 fps, 3 objects``."""
-    of_total = f"/{event.total}" if event.total else ""
+    is_possible = event.total is not None and event.total >= event.frame  # some headers are wrong
+    of_total = f"/{event.total}" if is_possible else ""
     objects = "1 object" if event.objects == 1 else f"{event.objects} objects"
     return f"{event.frame}{of_total} frames, {event.fps:.1f} fps, {objects}"
 
