@@ -373,6 +373,19 @@ def test_ctrl_c_within_a_frame_leaves_a_result_that_can_be_written(monkeypatch, 
     assert max(max(track.rles) for track in video.tracks) < video.num_frames
 
 
+def test_ctrl_c_before_any_tracking_says_so():
+    def interrupt(event: ProgressEvent) -> None:
+        if (event.stage, event.frame) == ("segment", 5):
+            raise KeyboardInterrupt
+
+    source = source_from_frames(film(*PASSING), name="clip")
+    video = pipeline(direction="backward").run(source, progress=interrupt)
+    assert video.num_frames == 5 and video.tracks == []
+    assert source.warnings == [
+        "clip was interrupted: 5 of 20 frames were segmented, and tracking had not begun"
+    ]
+
+
 def test_live_sources_are_tracked_forward_with_a_warning():
     source = source_from_frames(iter(film(*PASSING)), name="camera0")
     video = pipeline().run(source)

@@ -334,7 +334,9 @@ class _Run:
         """How far it came, for a message."""
         total = self.source.num_frames
         frames = f"{len(self.timestamps)} of {total} frames" if total else f"{len(self.timestamps)} frames"
-        if self.direction == "forward" or not len(self.tracked[BACKWARD]):
+        if not len(self.tracked[BACKWARD]):
+            if self.direction == "backward":
+                return f"{frames} were segmented, and tracking had not begun"
             return f"{frames} were processed"
         return f"the backward pass covers {len(self.tracked[BACKWARD])} of {len(self.timestamps)} frames"
 
