@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -8,6 +6,7 @@ from safetensors.torch import save_file
 from msnvis.errors import OptionError, WeightsError
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector, save_selector
+from msnvis.selection.network_selector import describe_use
 from msnvis.structures import Detections
 
 CROP = CropOptions(side=128, box="each", context=0.2)
@@ -71,8 +70,11 @@ def test_wrong_files_are_refused(network, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="not an ONNX file"):
         load_selector("msn", tmp_path / "broken.onnx")
-    metadata = {"architecture": "msn", "crops": json.dumps({})}
-    save_file({"layers.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors", metadata=metadata)
+    parts, metadata = {"layers.0.weight": torch.zeros(1)}, {"architecture": "msn"}
+    save_file(parts, tmp_path / "other.safetensors", metadata=metadata)
+    with pytest.raises(WeightsError, match="how its network is to be used"):
+        load_selector("msn", tmp_path / "other.safetensors")
+    save_file(parts, tmp_path / "other.safetensors", metadata | {"use": describe_use(CROP, False)})
     with pytest.raises(WeightsError, match="missing"):
         load_selector("msn", tmp_path / "other.safetensors")
     with pytest.raises(OptionError, match="skip_iou"):

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError, OptionError, WeightsError
+from msnvis.selection.cells import cell_loss
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import load_selector
 from msnvis.selection.pair_store import PairStore, write_shard
@@ -46,6 +47,7 @@ def pairs(tmp_path):
                     np.array([1]),
                     [first],
                     [second],
+                    [first if first_better else second],
                     ious,
                     np.array([0.43], np.float32),
                     ious * 0,
@@ -90,7 +92,7 @@ def test_exchanging_the_masks_exchanges_the_label(pairs, tmp_path):
         (crop, label), (before, label_before) = images[0, number], plain[0, 0]
         exchanged = bool(label != label_before)
         seen.add(exchanged)
-        assert torch.equal(crop, torch.cat([before[4:], before[:4]]) if exchanged else before)
+        assert torch.equal(crop, before[[4, 5, 6, 7, 0, 1, 2, 3, 8]] if exchanged else before)
     assert seen == {True, False}
     assert torch.equal(images[3, 5][0], images[3, 5][0])
 
@@ -156,3 +158,35 @@ def test_senseless_options_are_refused(pairs, tmp_path):
             options(pairs, tmp_path, **change)
     with pytest.raises(InputError, match="0 pairs are left"):
         train_selector(options(pairs, tmp_path, min_margin=0.9))
+
+
+def test_training_in_both_orders_is_remembered_by_the_weights(pairs, tmp_path):
+    train_selector(options(pairs, tmp_path / "out", both_orders=True, cell_weight=1.0))
+    selector = load_selector("msn", tmp_path / "out" / "final.safetensors", device="cpu")
+    assert selector.average_orders
+    pair = PairStore(pairs)[0]
+    one = selector.judge(pair.image, [pair.first], [pair.second])
+    other = selector.judge(pair.image, [pair.second], [pair.first])
+    np.testing.assert_allclose(one + other, 1, atol=1e-6)
+    asked_once = load_selector("msn", tmp_path / "out" / "final.safetensors", "cpu", average_orders=False)
+    assert not asked_once.average_orders
+
+
+def test_the_true_mask_is_cut_out_like_the_pair(pairs, tmp_path):
+    store = PairStore(pairs)
+    images = PairImages(store, np.arange(len(store)), options(pairs, tmp_path), False)
+    for index in range(4):
+        crop, first_better = images[index, 0]
+        assert torch.equal(crop[8], crop[3] if first_better else crop[7])
+
+
+def test_cells_count_what_the_masks_disagree_on():
+    first, second = torch.zeros(2, 1, 1, 8, 16, dtype=torch.bool)
+    first[..., :8] = True  # of the left cell; in the right one both are empty
+    logits = torch.tensor([[[[0.0, 0.0]]]])
+    everywhere = torch.ones_like(first)
+    assert cell_loss(logits, first, second, everywhere).item() == pytest.approx(np.log(2))
+    sure = torch.tensor([[[[-1.0, 0.0]]]])
+    # By hand: the left cell weighs 1.1 a pixel, the right one 0.1.
+    differ, agree = 1.1 * np.log1p(np.e), 0.1 * np.log(2)
+    assert cell_loss(sure, first, second, everywhere).item() == pytest.approx((differ + agree) / 1.2)

@@ -18,5 +18,5 @@ def export(
     from msnvis.selection.onnx import export_onnx
 
     selector = load_selector(network, weights, device="cpu")
-    export_onnx(selector.network, network, selector.crops, output)
+    export_onnx(selector.network, network, selector.crops, output, selector.average_orders)
     typer.echo(f"{output}: {network}, pairs of {selector.crops.side}x{selector.crops.side}")

@@ -109,6 +109,12 @@ def selector(
     side: Annotated[int | None, typer.Option(metavar="PIXELS", help="Of the crops.")] = None,
     context: Annotated[float, typer.Option(help="How much wider than the masks the crops are.")] = 0.0,
     loss: Annotated[str, typer.Option(metavar="patch|pair")] = "patch",
+    both_orders: Annotated[
+        bool, typer.Option("--both-orders", help="Train and ask in both orders, not in a random one.")
+    ] = False,
+    cell_weight: Annotated[
+        float, typer.Option(help="Of an additional loss that asks where the object is.")
+    ] = 0.0,
     min_margin: Annotated[float, typer.Option(help="Leave out pairs whose IoUs differ by less.")] = 0.0,
     hold_out: Annotated[float, typer.Option(help="Share of the videos validated on.")] = 0.1,
     validate_every: Annotated[int, typer.Option(metavar="STEPS")] = 500,
@@ -139,6 +145,8 @@ def selector(
         warmup=warmup,
         loss=loss,
         min_margin=min_margin,
+        both_orders=both_orders,
+        cell_weight=cell_weight,
         hold_out=hold_out,
         validate_every=validate_every,
         checkpoint_every=checkpoint_every,

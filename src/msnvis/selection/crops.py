@@ -73,6 +73,19 @@ def crop_pairs(
     return pairs
 
 
+def crop_truth(truth: RLE, first: RLE, second: RLE, options: CropOptions) -> np.ndarray:
+    """The true mask in the box of the first of two masks, as `crop_pairs` cuts it: ``(side, side)`` uint8.
+
+    >>> mask = mask_ops.encode(np.ones((1, 40, 60), bool))[0]
+    >>> crop_truth(mask, mask, mask, CropOptions(side=32)).min()
+    np.uint8(255)
+    """
+    height, width = truth["size"]
+    x1, y1, x2, y2 = _boxes([first], [second], (height, width), options)[0][0]
+    whole = mask_ops.decode([truth], (height, width))[0].astype(np.uint8) * 255
+    return _binary(_scale(whole[y1:y2, x1:x2], options.side))
+
+
 def normalise_pairs(pairs: Tensor) -> Tensor:
     """``(N, 8, S, S)`` uint8 to float32 in -1..1."""
     return pairs.to(torch.float32).div_(127.5).sub_(1)
@@ -111,7 +124,11 @@ def _crop_mask(crop: np.ndarray, left: int, top: int, box: np.ndarray, side: int
     x1, y1, x2, y2 = box
     whole = np.zeros((y2 - y1, x2 - x1), np.uint8)
     whole[top - y1 : top - y1 + crop.shape[0], left - x1 : left - x1 + crop.shape[1]] = crop
-    return cv2.threshold(_scale(whole * 255, side), 127, 255, cv2.THRESH_BINARY)[1]
+    return _binary(_scale(whole * 255, side))
+
+
+def _binary(array: np.ndarray) -> np.ndarray:
+    return cv2.threshold(array, 127, 255, cv2.THRESH_BINARY)[1]
 
 
 def _scale(array: np.ndarray, side: int) -> np.ndarray:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import nn
 
-from msnvis.errors import OptionError
+from msnvis.errors import OptionError, WeightsError
 from msnvis.io.atomic import replacing
 from msnvis.selection.base import selectors
 from msnvis.selection.crops import CropOptions
-from msnvis.selection.network_selector import NetworkSelector
+from msnvis.selection.network_selector import NetworkSelector, describe_use, parse_use
 from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork
 from msnvis.weights.int8 import quantise
 from msnvis.weights.state import load_into, read_metadata
@@ -23,7 +21,9 @@ NETWORKS: dict[str, type[nn.Module]] = {"msn": MaskSelectionNetwork, "selector-n
 CROPS = {"msn": CropOptions(side=256, box="union"), "selector-net": CropOptions(side=512, box="frame")}
 
 
-def save_selector(network: nn.Module, name: str, crops: CropOptions, path: Path) -> None:
+def save_selector(
+    network: nn.Module, name: str, crops: CropOptions, path: Path, average_orders: bool = False
+) -> None:
     """Write weights as int8 with what the network expects to see.
 
     Args:
@@ -31,17 +31,24 @@ def save_selector(network: nn.Module, name: str, crops: CropOptions, path: Path)
         name: its name there.
         crops: how its training pairs were cut out.
         path: the safetensors file to write.
+        average_orders: whether it was trained to be asked in both orders.
     """
     state = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    metadata = {"architecture": name, "crops": json.dumps(asdict(crops))}
+    metadata = {"architecture": name, "use": describe_use(crops, average_orders)}
     with replacing(path) as temporary:
         save_file(quantise(state), temporary, metadata=metadata)
 
 
 def load_selector(
-    name: str, weights: str | Path, device: str = "auto", average_orders: bool = False, skip_iou: float = 0.98
+    name: str,
+    weights: str | Path,
+    device: str = "auto",
+    average_orders: bool | None = None,
+    skip_iou: float = 0.98,
 ) -> NetworkSelector:
     """The selector called `name` with the weights of a file that `msnvis train selector` or `export` made.
+
+    See `NetworkSelector` for the options; `average_orders` is as it was trained where it is None.
 
     Raises:
         WeightsError: the file is missing, broken or belongs to another network.
@@ -53,12 +60,18 @@ def load_selector(
         from msnvis.selection.onnx import OnnxNetwork
 
         network: nn.Module = OnnxNetwork(path, name)
-        crops, device = network.crops, "cpu"
+        use, device = network.use, "cpu"
     else:
-        metadata = read_metadata(path, name, "msnvis train selector")
-        network, crops = NETWORKS[name](), CropOptions(**json.loads(metadata["crops"]))
+        use = read_metadata(path, name, "msnvis train selector").get("use")
+        network = NETWORKS[name]()
+    if use is None:
+        raise WeightsError(f"{path} does not say how its network is to be used; train it again")
+    crops, trained_so = parse_use(use)
+    if path.suffix != ".onnx":
         load_into(network, path)
-    return NetworkSelector(network, crops, device, average_orders, skip_iou)
+    return NetworkSelector(
+        network, crops, device, trained_so if average_orders is None else average_orders, skip_iou
+    )
 
 
 _NEEDS = "weights made by `msnvis train selector`"
@@ -66,15 +79,21 @@ _NEEDS = "weights made by `msnvis train selector`"
 
 @selectors.register("msn", summary="the paper's Mask Selection Network", needs=_NEEDS)
 def create_msn(
-    weights: str | Path, device: str = "auto", average_orders: bool = False, skip_iou: float = 0.98
+    weights: str | Path,
+    device: str = "auto",
+    average_orders: bool | None = None,
+    skip_iou: float = 0.98,
 ) -> NetworkSelector:
-    """MSN with the weights of a ``.safetensors`` or ``.onnx`` file; see `NetworkSelector` for the options."""
+    """MSN with the weights of a ``.safetensors`` or ``.onnx`` file; for the options see `load_selector`."""
     return load_selector("msn", weights, device, average_orders, skip_iou)
 
 
 @selectors.register("selector-net", summary="the ResNet-18 that the paper compares with", needs=_NEEDS)
 def create_selector_net(
-    weights: str | Path, device: str = "auto", average_orders: bool = False, skip_iou: float = 0.98
+    weights: str | Path,
+    device: str = "auto",
+    average_orders: bool | None = None,
+    skip_iou: float = 0.98,
 ) -> NetworkSelector:
     """Selector Net; the options are those of `create_msn`."""
     return load_selector("selector-net", weights, device, average_orders, skip_iou)

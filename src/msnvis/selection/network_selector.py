@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -27,8 +29,8 @@ class NetworkSelector(Selector):
         network: ``(N, 8, S, S)`` pairs to ``(N,)`` logits.
         crops: how pairs are cut out.
         device: where the network runs.
-        average_orders: ask a second time with the masks exchanged and average, so that exchanging them gives
-            exactly the complement; twice the time.
+        average_orders: ask a second time with the masks exchanged, so that exchanging them gives exactly the
+            complement; twice the time.
         skip_iou: pairs at least this alike are not worth the network's time; the score decides.
     """
 
@@ -62,14 +64,36 @@ class NetworkSelector(Selector):
     @torch.inference_mode()
     def _probability(self, pairs: torch.Tensor) -> np.ndarray:
         x = normalise_pairs(pairs.to(self.device)).contiguous(memory_format=torch.channels_last)
-        chances = self.network(x).sigmoid()
-        if self.average_orders:
-            exchanged = self.network(torch.cat([x[:, 4:], x[:, :4]], dim=1)).sigmoid()
-            chances = (chances + (1 - exchanged)) / 2
-        return chances.float().cpu().numpy()
+        return probabilities(self.network, x, self.average_orders)
 
     def _hard_pairs(self, first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
         """Indices of pairs of real masks that differ enough."""
         iou = np.diag(mask_ops.iou_matrix(first, second)) if len(first) else np.zeros(0)
         real = (mask_ops.areas(first) > 0) & (mask_ops.areas(second) > 0)
         return np.flatnonzero(real & (iou < self.skip_iou))
+
+
+def probabilities(network: nn.Module, pairs: torch.Tensor, both_orders: bool) -> np.ndarray:
+    """``(N,)`` float32 chances that the first is better.
+
+    Args:
+        network: ``(N, 8, S, S)`` pairs to ``(N,)`` logits.
+        pairs: as the network takes them.
+        both_orders: half the difference of its logits for the two orders; exchanging the masks then gives
+            the complement.
+    """
+    logits = network(pairs)
+    if both_orders:
+        logits = (logits - network(torch.cat([pairs[:, 4:], pairs[:, :4]], dim=1))) / 2
+    return logits.sigmoid().float().cpu().numpy()
+
+
+def describe_use(crops: CropOptions, average_orders: bool) -> str:
+    """What a weights file says about how its network is to be used."""
+    return json.dumps({"crops": asdict(crops), "average_orders": average_orders})
+
+
+def parse_use(text: str) -> tuple[CropOptions, bool]:
+    """What `describe_use` was given."""
+    use = json.loads(text)
+    return CropOptions(**use["crops"]), use["average_orders"]

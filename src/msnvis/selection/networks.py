@@ -15,6 +15,10 @@ from torchvision.models import resnet18
 #: How the patches' scores become one: of a pair's logits, of their probabilities, or of their signs.
 AGGREGATIONS = ("logit", "probability", "vote")
 PAIR_CHANNELS = 8
+#: Layers of MSN up to the features at a 16th of the resolution: one of 2 and three of 3.
+_FEATURE_LAYERS = 11
+#: Channels of `judge`'s features, of both networks.
+FEATURES = 512
 #: Keeps the logit of a unanimous vote finite.
 _MARGIN = 1e-4
 
@@ -51,8 +55,13 @@ class MaskSelectionNetwork(nn.Module):
 
     def forward(self, pairs: Tensor, patches: bool = False) -> Tensor:
         """``(N,)`` logits, or those of the patches: ``(N, 6, 6)`` for pairs of 256x256."""
-        logits = self.layers(pairs).squeeze(1)
+        logits, _ = self.judge(pairs)
         return logits if patches else aggregate(logits.flatten(1), self.aggregation)
+
+    def judge(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the patches, and ``(N, 512, S / 16, S / 16)`` features for `selection.cells`."""
+        features = self.layers[:_FEATURE_LAYERS](pairs)
+        return self.layers[_FEATURE_LAYERS:](features).squeeze(1), features
 
 
 class SelectorNetwork(nn.Module):
@@ -76,9 +85,17 @@ class SelectorNetwork(nn.Module):
 
     def forward(self, pairs: Tensor, patches: bool = False) -> Tensor:
         """``(N,)`` logits: how much more the first of the two scores says; there are no patches."""
-        features = self.features(pairs.reshape(-1, 4, *pairs.shape[-2:])).reshape(len(pairs), -1)
-        first, second = self.compare(features).unbind(dim=1)
-        return first - second
+        return self.judge(pairs)[0]
+
+    def judge(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """``(N,)`` logits, and ``(N, 512, S / 16, S / 16)`` features for `selection.cells`."""
+        net = self.features
+        x = net.maxpool(net.relu(net.bn1(net.conv1(pairs.reshape(-1, 4, *pairs.shape[-2:])))))
+        x = net.layer3(net.layer2(net.layer1(x)))
+        features = x.reshape(len(pairs), FEATURES, *x.shape[-2:])
+        described = net.avgpool(net.layer4(x)).reshape(len(pairs), -1)
+        first, second = self.compare(described).unbind(dim=1)
+        return first - second, features
 
 
 def aggregate(patches: Tensor, how: str) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,12 +10,15 @@ from torch import Tensor, nn
 from msnvis.errors import MissingExtraError, WeightsError
 from msnvis.io.atomic import replacing
 from msnvis.selection.crops import CropOptions
+from msnvis.selection.network_selector import describe_use
 from msnvis.selection.networks import PAIR_CHANNELS
 
 _EXTRA = "ONNX needs `pip install msnvis[onnx]`"
 
 
-def export_onnx(network: nn.Module, name: str, crops: CropOptions, path: Path) -> None:
+def export_onnx(
+    network: nn.Module, name: str, crops: CropOptions, path: Path, average_orders: bool = False
+) -> None:
     """Write a network that takes ``pairs (N, 8, side, side)`` float32 and gives ``logits (N,)``, for any N.
 
     Raises:
@@ -39,7 +40,7 @@ def export_onnx(network: nn.Module, name: str, crops: CropOptions, path: Path) -
         verbose=False,
     )
     model = program.model_proto
-    onnx.helper.set_model_props(model, {"architecture": name, "crops": json.dumps(asdict(crops))})
+    onnx.helper.set_model_props(model, {"architecture": name, "use": describe_use(crops, average_orders)})
     with replacing(path) as temporary:
         onnx.save(model, temporary)
 
@@ -73,7 +74,7 @@ class OnnxNetwork(nn.Module):
         properties = self._session.get_modelmeta().custom_metadata_map
         if properties.get("architecture") != name:
             raise WeightsError(f"{path} does not hold '{name}'; make it by `msnvis export {name}`")
-        self.crops = CropOptions(**json.loads(properties["crops"]))
+        self.use: str | None = properties.get("use")
 
     def forward(self, pairs: Tensor) -> Tensor:
         """``(N,)`` logits of ``(N, 8, S, S)`` float32 pairs."""

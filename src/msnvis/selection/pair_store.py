@@ -23,7 +23,7 @@ from msnvis.masks import RLE
 from msnvis.selection.pairs import STARTS, FramePairs
 
 SHARDS = "pairs-*.safetensors"
-VERSION = 2
+VERSION = 3
 #: Under this name a shard says which videos it has.
 ABOUT = "msnvis-pairs"
 #: Quality of the frames; selection is about edges, which must not be those of compression.
@@ -37,6 +37,7 @@ class Pair:
     Attributes:
         image: ``(H, W, 3)`` uint8 RGB, the whole frame.
         first, second: the segmenter's and the propagated mask.
+        truth: the true mask.
         ious: ``(2,)`` float32 IoU with the truth.
         scores: ``(2,)`` float32.
     """
@@ -44,6 +45,7 @@ class Pair:
     image: np.ndarray
     first: RLE
     second: RLE
+    truth: RLE
     ious: np.ndarray
     scores: np.ndarray
 
@@ -80,7 +82,7 @@ class _ShardBuilder:
         place = self._frame(number, video, pairs.frame)
         for k, identity in enumerate(pairs.objects.tolist()):
             self.rows.append((number, pairs.frame, identity, STARTS.index(pairs.start), place, *video.size))
-            self.masks += [pairs.first[k]["counts"], pairs.second[k]["counts"]]
+            self.masks += [masks[k]["counts"] for masks in (pairs.first, pairs.second, pairs.truth)]
             self.figures.append(np.array([*pairs.ious[k], pairs.overlaps[k], *pairs.scores[k]], np.float32))
 
     def _frame(self, number: int, video: AnnotatedVideo, frame: int) -> int:
@@ -147,12 +149,12 @@ class PairStore:
         bgr = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
         if bgr is None or bgr.shape[:2] != (height, width):
             raise InputError(f"{path}: frame {place} is broken; make the pairs again")
-        first, second = (
-            RLE(size=[height, width], counts=_slice(path, "masks", "mask_ends", 2 * row + k).tobytes())
-            for k in (0, 1)
+        first, second, truth = (
+            RLE(size=[height, width], counts=_slice(path, "masks", "mask_ends", 3 * row + k).tobytes())
+            for k in range(3)
         )
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-        return Pair(image, first, second, self.ious[index], self.scores[index])
+        return Pair(image, first, second, truth, self.ious[index], self.scores[index])
 
 
 def _read_tables(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -41,6 +41,7 @@ class FramePairs:
         start: one of `STARTS`.
         objects: ``(N,)`` int64 ids of the true tracks.
         first, second: the segmenter's and the propagated mask of each.
+        truth: the true mask of each.
         ious: ``(N, 2)`` float32, of both with the truth.
         overlaps: ``(N,)`` float32, IoU of the two masks: in the pipeline only pairs above 0.1 are associated.
         scores: ``(N, 2)`` float32, of both as the tracker would have them.
@@ -51,6 +52,7 @@ class FramePairs:
     objects: np.ndarray
     first: list[RLE]
     second: list[RLE]
+    truth: list[RLE]
     ious: np.ndarray
     overlaps: np.ndarray
     scores: np.ndarray
@@ -138,6 +140,7 @@ class _OracleTracker:
             objects=np.array(objects, np.int64),
             first=first,
             second=second,
+            truth=wanted,
             ious=np.stack([_paired_iou(first, wanted), _paired_iou(second, wanted)], axis=1),
             overlaps=_paired_iou(first, second),
             scores=np.array(scores, np.float32).reshape(-1, 2),

@@ -13,9 +13,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from msnvis.errors import InputError, OptionError
-from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
+from msnvis.selection.cells import CellSupervision, cell_loss
+from msnvis.selection.crops import CropOptions, crop_pairs, crop_truth, normalise_pairs
 from msnvis.selection.learned import CROPS, NETWORKS, save_selector
 from msnvis.selection.measures import accuracy, accuracy_by_margin, calibration_error
+from msnvis.selection.network_selector import probabilities
+from msnvis.selection.networks import PAIR_CHANNELS
 from msnvis.selection.pair_store import PairStore
 from msnvis.selection.plots import plot_calibration
 from msnvis.training.trainer import Trainer, TrainerOptions
@@ -26,6 +29,8 @@ CALIBRATION_PLOT = "calibration.png"
 #: Pairs that differ by less are a matter of taste; the accuracy that counts is that of the others.
 CLEAR_MARGIN = 0.02
 VALIDATION_BATCH = 64
+#: Channels of a training pair, with the true mask at the end, when the two masks are exchanged.
+EXCHANGED = [4, 5, 6, 7, 0, 1, 2, 3, 8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,9 @@ class SelectorTrainOptions(TrainerOptions):
         epochs, batch_size, learning_rate, decay_every: 40, 512, 0.01, 10 for 80k pairs; the learning rate
             falls to a tenth each `decay_every` epochs.
         loss: ``patch`` asks every patch for the right answer, ``pair`` only their mean.
+        both_orders: train half the difference of what the network says of a pair and of the exchanged pair,
+            which is also how the weights will be used; else the order is random, as in the paper.
+        cell_weight: of the loss that asks where the object is, see `selection.cells`; the paper has none.
         min_margin: pairs whose IoUs with the truth differ by less teach little and are left out.
         min_overlap: pairs whose masks overlap less are never associated by the tracker, and are left out.
         flip, colour: probability of mirroring, strength of brightness and contrast changes.
@@ -57,6 +65,8 @@ class SelectorTrainOptions(TrainerOptions):
     learning_rate: float = 0.01
     decay_every: float = 10
     loss: str = "patch"
+    both_orders: bool = False
+    cell_weight: float = 0.0
     min_margin: float = 0.0
     min_overlap: float = 0.1
     flip: float = 0.5
@@ -73,6 +83,8 @@ class SelectorTrainOptions(TrainerOptions):
             raise OptionError(f"hold_out is {self.hold_out} but is a share between 0 and 1")
         if self.epochs <= 0 or self.decay_every <= 0:
             raise OptionError("epochs and decay_every must be positive")
+        if self.cell_weight < 0:
+            raise OptionError("cell_weight must not be negative")
 
     @property
     def crop_options(self) -> CropOptions:
@@ -100,7 +112,8 @@ class PairImages(Dataset):
     Everything random about an item comes from the seed and the sample number, so a resumed training repeats
     it.
 
-    Returns of an item: ``(8, S, S)`` uint8, and 1.0 where the first mask is the better one.
+    Returns of an item: ``(9, S, S)`` uint8, the pair and the true mask, and 1.0 where the first mask is the
+    better one.
     """
 
     def __init__(
@@ -114,7 +127,9 @@ class PairImages(Dataset):
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Tensor]:
         index, number = item
         pair = self.store[int(self.chosen[index])]
-        crop = crop_pairs(pair.image, [pair.first], [pair.second], self.options.crop_options)[0]
+        crops = self.options.crop_options
+        truth = crop_truth(pair.truth, pair.first, pair.second, crops)
+        crop = np.concatenate([crop_pairs(pair.image, [pair.first], [pair.second], crops)[0], truth[None]])
         first_better = bool(pair.ious[0] > pair.ious[1])
         if self.training:
             rng = np.random.default_rng([self.options.seed, number])
@@ -126,7 +141,7 @@ class PairImages(Dataset):
         """Mirror, change colours, and exchange the masks half of the time (paper 4.1)."""
         exchanged = bool(rng.random() < 0.5)
         if exchanged:
-            crop = np.concatenate([crop[4:], crop[:4]])
+            crop = crop[EXCHANGED]
         if rng.random() < self.options.flip:
             crop = crop[:, :, ::-1]
         crop = crop.copy()
@@ -151,11 +166,11 @@ class SelectorTrainer(Trainer):
         network = NETWORKS[options.network]().to(memory_format=torch.channels_last)
         if options.start_from:
             load_into(network, options.start_from)
-        parameters = list(network.parameters())
+        network = CellSupervision(network)
         super().__init__(
             options,
             network,
-            [{"params": parameters}],
+            [{"params": list(network.parameters())}],
             train,
             np.ones(len(train)),
             max(1, round(options.epochs * self.steps_per_epoch)),
@@ -164,10 +179,21 @@ class SelectorTrainer(Trainer):
 
     def losses(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         pairs, labels = batch
-        x = normalise_pairs(pairs).contiguous(memory_format=torch.channels_last)
-        logits = self.network(x, patches=self.options.loss == "patch").float()
+        if self.options.both_orders:
+            pairs = torch.cat([pairs, pairs[:, EXCHANGED]])
+        x = normalise_pairs(pairs[:, :PAIR_CHANNELS]).contiguous(memory_format=torch.channels_last)
+        logits, cells = (part.float() for part in self.network(x))
+        if self.options.both_orders:
+            one, other = logits.chunk(2)
+            logits = (one - other) / 2
+        if self.options.loss == "pair":
+            logits = logits.flatten(1).mean(dim=1)
         wanted = labels.reshape(-1, *[1] * (logits.ndim - 1)).expand_as(logits)
-        return {"loss_selection": F.binary_cross_entropy_with_logits(logits, wanted)}
+        first, second, truth = (pairs[:, k : k + 1] > 127 for k in (3, 7, 8))
+        return {
+            "loss_selection": F.binary_cross_entropy_with_logits(logits, wanted),
+            "loss_cells": self.options.cell_weight * cell_loss(cells, first, second, truth),
+        }
 
     def learning_rate(self) -> float:
         """A tenth each `decay_every` epochs, after the warm-up."""
@@ -186,17 +212,27 @@ class SelectorTrainer(Trainer):
         } | {f"accuracy_{name}": share for name, (share, count) in bins.items() if count}
 
     def save_weights(self, path: Path) -> None:
-        save_selector(self.average.module, self.options.network, self.options.crop_options, path)
+        save_selector(
+            self.average.module.selector,
+            self.options.network,
+            self.options.crop_options,
+            path,
+            self.options.both_orders,
+        )
 
     @torch.inference_mode()
     def _chances(self) -> np.ndarray:
         """What the running average says of the validation pairs: ``(N,)`` float32."""
-        network = self.average.module.eval()
+        network = self.average.module.selector.eval()
         loader = DataLoader(
             self.validation, VALIDATION_BATCH, sampler=[(i, 0) for i in range(len(self.validation))]
         )
         chances = [
-            network(normalise_pairs(pairs.to(self.accelerator.device))).sigmoid().float().cpu().numpy()
+            probabilities(
+                network,
+                normalise_pairs(pairs[:, :PAIR_CHANNELS].to(self.accelerator.device)),
+                self.options.both_orders,
+            )
             for pairs, _ in loader
         ]
         network.train()
