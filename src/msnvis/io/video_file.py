@@ -17,7 +17,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Semaphore
 from typing import IO
 
 import av
@@ -31,10 +30,10 @@ from msnvis.io.info import VideoInfo, packet_facts
 from msnvis.io.picture import Picture
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
 
-#: Frames of one chunk held in memory, in bytes.
+#: Frames of one chunk held in memory, in bytes; there may be two at a time.
 MEMORY_BYTES = 128 * 2**20
-#: Frames of one chunk held in a temporary file, in bytes.
-DISK_BYTES = 2 * 2**30
+#: Frames of one chunk held in a temporary file, in bytes; likewise.
+DISK_BYTES = 2**30
 #: A group of pictures up to this many times longer than fits in memory is decoded repeatedly, which costs
 #: less than writing it to the temporary file.
 _MOST_DECODES = 4
@@ -106,7 +105,7 @@ class VideoFile(FrameSource):
         if index is None or not index.is_seeking_worthwhile(indices):
             yield from self._pick_on_the_way(indices)
             return
-        with _Stack(self._upright, self.size, 1, keep_decoded=True, places=Semaphore(1)) as stack:
+        with _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack:
             for position in sorted(indices):
                 if position < len(index.times):
                     self._decode_chunk(index, position, position + 1, stack)
@@ -135,24 +134,17 @@ class VideoFile(FrameSource):
         image_bytes = 3 * self.size[0] * self.size[1]
         in_memory = max(1, MEMORY_BYTES // min(image_bytes, index.frame_bytes))
         on_disk = max(1, DISK_BYTES // image_bytes)
-        places = Semaphore(in_memory)
 
         def decoded() -> Iterator[tuple[int, int, _Stack]]:
             for first, last in index.chunks(in_memory, on_disk):
-                stack = _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes, places)
+                stack = _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes)
                 self._decode_chunk(index, first, last, stack)
                 yield first, last, stack
 
-        # While one chunk is handed out, the next one takes the places that become free.
-        chunks = ahead(decoded(), depth=1)
-        try:
-            for first, last, stack in chunks:
-                with stack:
-                    for position in reversed(range(first, last)):
-                        yield Frame(position, index.times[position], stack.pop())
-        finally:
-            places.release(in_memory)  # a decoder that waits for them must come to its end
-            chunks.close()
+        for first, last, stack in ahead(decoded(), depth=1):
+            with stack:
+                for position in reversed(range(first, last)):
+                    yield Frame(position, index.times[position], stack.pop())
 
     def _pick_on_the_way(self, indices: Collection[int]) -> Iterator[Frame]:
         index = _Index()
@@ -401,24 +393,17 @@ class _Index:
 class _Stack:
     """Frames waiting for their turn: the first `memory_frames` in memory, the others in a temporary file.
 
-    Those in memory stay as decoded where that is smaller than the image (4:2:0 is half of it). Each takes one
-    of `places`, which stacks share, and `push` waits until one is free.
+    Those in memory stay as decoded where that is smaller than the image (4:2:0 is half of it).
     """
 
     def __init__(
-        self,
-        upright: Upright,
-        size: tuple[int, int],
-        memory_frames: int,
-        keep_decoded: bool,
-        places: Semaphore,
+        self, upright: Upright, size: tuple[int, int], memory_frames: int, keep_decoded: bool
     ) -> None:
         self._upright = upright
         self._shape = (*size, 3)
         self._bytes = 3 * size[0] * size[1]
         self._memory_frames = memory_frames
         self._keep_decoded = keep_decoded
-        self._places = places
         self._waiting: list[tuple[av.VideoFrame, int] | np.ndarray] = []
         self._spilled = 0
         self._file: IO[bytes] | None = None
@@ -432,7 +417,6 @@ class _Stack:
 
     def push(self, frame: av.VideoFrame, number: int) -> None:
         if len(self._waiting) < self._memory_frames:
-            self._places.acquire()
             self._waiting.append(
                 (frame, number) if self._keep_decoded else self._upright.image(frame, number)
             )
@@ -454,7 +438,6 @@ class _Stack:
     def pop(self) -> np.ndarray:
         if not self._spilled:
             top = self._waiting.pop()
-            self._places.release()
             return top if isinstance(top, np.ndarray) else self._upright.image(*top)
         self._spilled -= 1
         image = np.empty(self._shape, np.uint8)
@@ -463,7 +446,5 @@ class _Stack:
         return image
 
     def clear(self) -> None:
-        while self._waiting:
-            self._waiting.pop()
-            self._places.release()
+        self._waiting.clear()
         self._spilled = 0
