@@ -25,6 +25,9 @@ _ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 #: as BT.601, and others are converted to it.
 _MATRICES = {BT709: BT709, 2: BT601, 5: BT601, BT601: BT601}
 _FULL_RANGE = 2
+#: Frames up to this size are decoded one after the other. Decoding several at a time, as larger ones need, is
+#: a fifth more work, and FFmpeg may then give a frame away before it knows of its damage.
+_ONE_THREAD_PIXELS = 1920 * 1088
 #: A step back of more than this many seconds is a new clock (joined recordings), not a disordered frame.
 _RESTART_SECONDS = 1.0
 
@@ -62,7 +65,7 @@ def video_stream(container: av.container.InputContainer, name: str) -> av.video.
             f"for example: ffmpeg -i {name} -c:v libx264 converted.mp4"
         )
     check_pixels(name, (codec.height, codec.width))
-    codec.thread_type = "AUTO"
+    codec.thread_type = "AUTO" if codec.width * codec.height > _ONE_THREAD_PIXELS else "SLICE"
     return stream
 
 
