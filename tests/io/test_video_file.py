@@ -239,6 +239,24 @@ def test_truncated_video_gives_the_frames_it_has_and_a_warning(tmp_path, ending)
         assert open_source(cut).describe().warnings
 
 
+@pytest.mark.parametrize("flags", ["frag_keyframe+empty_moov", "faststart"])
+def test_the_frames_before_a_torn_end_are_all_there(tmp_path, flags):
+    """The decoder's threads would lose those that wait for their turn when the last packet is incomplete."""
+    whole = write_video(
+        tmp_path / "whole.mp4", images=NOISE, options={"g": "10"}, container_options={"movflags": flags}
+    )
+    with av.open(str(whole)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    for last in (26, 27, 28):
+        torn = tmp_path / f"torn{last}.mp4"
+        torn.write_bytes(whole.read_bytes()[: packets[last].pos + packets[last].size // 2])
+        source = open_source(torn)
+        assert len(read(source.frames())) == last
+        assert len(source.warnings) == 1 and f"torn{last}.mp4 is truncated: {last} " in source.warnings[0]
+        info = open_source(torn).describe()
+        assert info.num_frames == last and info.warnings == source.warnings
+
+
 def test_whole_videos_warn_of_nothing_even_with_longer_sound(tmp_path):
     path = tmp_path / "sound.mkv"
     with av.open(str(path), "w") as container:

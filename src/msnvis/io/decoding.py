@@ -73,6 +73,23 @@ def _stream_types(container: av.container.InputContainer) -> str:
     return " and ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
 
 
+def whole_packets(packets: Iterator[av.Packet], source: FrameSource) -> Iterator[av.Packet]:
+    """Pass on all packets but a last one that the end of the file has torn, and tell `source` of that.
+
+    A decoder that works in several threads would lose the frames that wait for their turn, without a word.
+    """
+    doubtful = None
+    for packet in packets:
+        if doubtful is not None and packet.size:
+            yield doubtful
+            doubtful = None
+        if packet.size and packet.is_corrupt:
+            doubtful = packet
+        else:
+            yield packet
+    source.is_torn = doubtful is not None
+
+
 def decode(
     container: av.container.InputContainer,
     stream: av.video.stream.VideoStream,
@@ -84,7 +101,7 @@ def decode(
     After a seek it is no damage that frames before the first keyframe are broken.
     """
     is_clean = not after_seek
-    packets = container.demux(stream)
+    packets = whole_packets(container.demux(stream), source)
     while True:
         try:
             packet = next(packets, None)

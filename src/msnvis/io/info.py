@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import av
@@ -68,13 +69,11 @@ class VideoInfo:
         return Text(str(self))  # not markup: names may hold brackets
 
 
-def packet_facts(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream
-) -> dict[str, object]:
-    """Fields of `VideoInfo` that a pass over the packets gives, without decoding any."""
+def packet_facts(demuxed: Iterable[av.Packet], stream: av.video.stream.VideoStream) -> dict[str, object]:
+    """Fields of `VideoInfo` that a pass over all packets of `stream` gives, without decoding any."""
     packets = []
     with contextlib.suppress(av.error.FFmpegError):  # of a damaged file: what could be read counts
-        for packet in container.demux(stream):
+        for packet in demuxed:
             if packet.size:
                 packets.append((packet.pts, packet.duration or 0, packet.is_keyframe))
     facts: dict[str, object] = {"num_frames": len(packets), "keyframe_interval": _longest_run(packets)}

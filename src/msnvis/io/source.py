@@ -52,6 +52,7 @@ class FrameSource(ABC):
         fps: frames a second of the input (before the stride), or None where it has no clock.
         live: a camera or an address: forward only, once.
         warnings: sentences on what was wrong with the input but could be coped with; grows while reading.
+        is_torn: whether the file ends within a frame, which is left out; known after a complete read.
         label: what messages call it: the file's name with its ending, or `name`.
     """
 
@@ -66,6 +67,7 @@ class FrameSource(ABC):
         self.num_frames: int | None = None
         self.fps: float | None = None
         self.warnings: list[str] = []
+        self.is_torn = False
         self._changes_size = False
 
     @abstractmethod

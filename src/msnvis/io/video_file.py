@@ -24,7 +24,7 @@ import numpy as np
 
 from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io.ahead import ahead
-from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
+from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream, whole_packets
 from msnvis.io.gif import is_complete
 from msnvis.io.info import VideoInfo, packet_facts
 from msnvis.io.picture import Picture
@@ -79,9 +79,10 @@ class VideoFile(FrameSource):
         with self._open() as container:
             stream = video_stream(container, self.label)
             codec = stream.codec_context
-            facts = packet_facts(container, stream)
+            facts = packet_facts(whole_packets(container.demux(stream), self), stream)
             if "duration" in facts:
-                self._check_complete(facts["num_frames"], facts["duration"])
+                last_time = facts["duration"] - 1 / (self.fps or NOMINAL_FPS)
+                self._check_complete(facts["num_frames"], last_time)
             return replace(
                 super().describe(),
                 container=container.format.name,
@@ -278,21 +279,26 @@ class VideoFile(FrameSource):
         return max(1, -(-chosen // self._window.stride))
 
     def _check_complete(self, count: int, last_time: float) -> None:
-        """Warn where the file ends well before its header says, or a GIF without its last block."""
-        if self._is_gif and not is_complete(self._path):
-            self.warn(f"{self.label} is truncated: {count} frames could be read")
-            return
+        """Warn of a file that ends well before its header says, within a frame or without a GIF's trailer.
+
+        Args:
+            count: frames there are.
+            last_time: seconds at which the last of them begins.
+        """
         missing = (self._declared_end or 0) - last_time - 1 / (self.fps or NOMINAL_FPS)
         is_short = missing > max(_SHORT_SECONDS, _SHORT_SHARE * (self._declared_end or 0))
-        if self._declared and not self._seek_start:
-            # An edit list may hide frames that the header counts: the time must be short, too.
-            if count < (1 - _SHORT_SHARE) * self._declared and (is_short or not self._is_timed):
-                self.warn(f"{self.label} is truncated: {count} of {self._declared} frames could be read")
-        elif is_short:
+        is_counted = self._declared > 0 and not self._seek_start
+        # An edit list may hide frames that the header counts: the time must be short, too.
+        has_few = count < (1 - _SHORT_SHARE) * self._declared and (is_short or not self._is_timed)
+        if is_counted and has_few:
+            self.warn(f"{self.label} is truncated: {count} of {self._declared} frames could be read")
+        elif is_short and not is_counted:
             self.warn(
                 f"{self.label} seems truncated: its frames end at {last_time:.1f} s, "
                 f"not at {self._declared_end:.1f} s"
             )
+        elif self.is_torn or (self._is_gif and not is_complete(self._path)):
+            self.warn(f"{self.label} is truncated: {count} frames could be read")
 
 
 def _origin(container: av.container.InputContainer, first: av.VideoFrame) -> float:
