@@ -225,6 +225,17 @@ def test_stream_is_online_and_equals_a_forward_run():
             assert streamed[index].labels[row] == track.label
 
 
+def test_an_endless_stream_remembers_nothing_of_objects_that_ended(monkeypatch):
+    trackers, make = [], VideoInstanceSegmenter._tracker
+    monkeypatch.setattr(
+        VideoInstanceSegmenter, "_tracker", lambda self: trackers.append(make(self)) or trackers[0]
+    )
+    flashes = [draw(("person", (20, 20, 44, 44))) if t % 3 == 0 else draw() for t in range(30)]
+    frames = list(pipeline(max_lost=0, frames_per_confirmation=0).stream(flashes))
+    assert max(found.ids.max(initial=0) for found in frames) == 10  # each flash is an object of its own
+    assert len(trackers[0].votes) <= 1
+
+
 def test_backward_is_forward_on_the_reversed_video():
     frames = film(*PASSING)
     backward = by_class(pipeline(direction="backward").run(frames))

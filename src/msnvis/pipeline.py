@@ -225,6 +225,7 @@ class VideoInstanceSegmenter:
             tracked = self._track(tracker, frame, found, cut)
             evidence = [self.namer.evidence(tracker.votes[id_]) for id_ in tracked.ids.tolist()]
             tracked.class_scores = np.array(evidence, np.float32).reshape(len(tracked), len(self.classes))
+            tracker.forget_ended()
             yield tracked if self._keeps_unnamed else tracked[tracked.labels != UNNAMED]
 
     @property

@@ -132,7 +132,8 @@ class Tracker:
         timings: where the time is booked.
 
     Attributes:
-        votes: id -> what has been seen of the classes of every object so far, those that ended included.
+        votes: id -> what has been seen of the classes of every object so far, those that ended included (see
+            `forget_ended`).
     """
 
     propagator: Propagator
@@ -179,6 +180,10 @@ class Tracker:
             result = self._result(found.size)
         self._image = image
         return result
+
+    def forget_ended(self) -> None:
+        """Drop the votes of objects that can never come back, which would pile up in an endless stream."""
+        self.votes = {id_: self.votes[id_] for id_ in self._tracks}
 
     def _usable(self, found: Detections) -> Detections:
         found = found[(found.scores >= self.options.weakest_score) & (mask_ops.areas(found.rles) > 0)]
