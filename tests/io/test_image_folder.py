@@ -64,6 +64,14 @@ def test_glob_takes_what_matches(tmp_path):
     assert source.name == "two"
 
 
+def test_a_glob_of_folders_is_named_after_the_one_that_holds_all_of_them(tmp_path):
+    for name in ("left", "right"):
+        (tmp_path / "views" / name).mkdir(parents=True)
+        save(tmp_path / "views" / name, {"1.png": 1})
+    assert open_source(str(tmp_path / "views" / "*" / "*.png")).name == "views"
+    assert open_source(str(tmp_path / "v*" / "l*" / "*.png")).name == "left"
+
+
 def test_only_the_most_frequent_kind_is_read(tmp_path):
     save(tmp_path / "mixed", {"1.jpg": 1, "2.JPG": 2, "3.jpeg": 3, "1.png": 200})
     (tmp_path / "mixed" / "notes.txt").write_text("not a frame")

@@ -105,4 +105,5 @@ def _open_glob(pattern: str, window: Window, max_side: int | None) -> FrameSourc
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
     if not matches:
         raise InputError(f"no file matches {pattern}; check the pattern and the folder")
-    return _open_images(Path(pattern).parent.resolve().name, matches, window, max_side)
+    folder = Path(os.path.commonpath([match.parent.resolve() for match in matches]))
+    return _open_images(folder.name, matches, window, max_side)
