@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import socket
 import threading
 
 import pytest
@@ -71,3 +72,11 @@ def test_a_camera_that_is_not_there(camera, capfd):
     with pytest.raises(InputError, match=r"^camera 99 cannot be opened"):
         open_source(camera)
     assert capfd.readouterr().err == ""
+
+
+def test_an_address_that_falls_silent_is_told_in_words(monkeypatch):
+    monkeypatch.setattr("msnvis.io.live.TIMEOUT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/street.ts"
+        with pytest.raises(InputError, match=r"^street\.ts cannot be opened: it did not answer in time"):
+            open_source(address)

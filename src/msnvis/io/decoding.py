@@ -44,11 +44,17 @@ def open_container(
             f"{name} is not a video that can be read: it is damaged, incomplete or of another kind"
         ) from error
     except av.error.FFmpegError as error:
-        raise InputError(f"{name} cannot be opened: {error.strerror or error}") from error
+        raise InputError(f"{name} cannot be opened: {_reason(error)}") from error
     if container.format.name in _TEXT_FORMATS:
         container.close()
         raise InputError(f"{name} is a text file, not a video")
     return container
+
+
+def _reason(error: av.error.FFmpegError) -> str:
+    if isinstance(error, av.error.ExitError):  # how PyAV's timeout ends a call
+        return "it did not answer in time"
+    return error.strerror or str(error)
 
 
 def video_stream(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
@@ -115,7 +121,7 @@ def decode(
                 source.warn(_DAMAGED.format(source.label))
             continue
         except av.error.FFmpegError as error:
-            raise InputError(f"reading {source.label} failed: {error.strerror or error}") from error
+            raise InputError(f"reading {source.label} failed: {_reason(error)}") from error
         for frame in frames:
             is_clean = is_clean or frame.key_frame
             if is_clean and frame.is_corrupt:
