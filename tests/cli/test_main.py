@@ -11,6 +11,7 @@ import squares
 from command import msnvis
 
 import msnvis as package
+from msnvis.cli.main import main
 from msnvis.cli.run import run
 from msnvis.cli.train import segmenter as train_segmenter_command
 from msnvis.pipeline import VideoInstanceSegmenter
@@ -152,3 +153,14 @@ def test_a_process_that_is_not_ended_tells_its_own_error(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     outcome = msnvis("info", "gone.mp4")
     assert outcome.code == 2 and "gone.mp4 does not exist" in outcome.err
+
+
+def test_ctrl_c_before_the_command_has_begun(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("msnvis.cli.main.app", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "msnvis: error: interrupted\n"

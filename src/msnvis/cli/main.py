@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 import msnvis
 from msnvis.cli import convert, demo, evaluate, evaluate_davis, export, info, models, pairs, run, synth, train
-from msnvis.cli.messages import end_with, error_sentence, exit_code, is_debugging
+from msnvis.cli.messages import end_with, error_sentence, exit_code, is_debugging, say_error
 
 #: Click's, wherever the installed Typer keeps its Click.
 _UsageError = typer.BadParameter.__base__
@@ -83,4 +83,8 @@ def options(
 
 def main() -> None:
     """Entry point of the `msnvis` console script."""
-    sys.exit(app())
+    try:
+        sys.exit(app())
+    except KeyboardInterrupt:  # before the command has begun
+        say_error("interrupted")
+        sys.exit(130)
