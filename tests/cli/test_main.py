@@ -136,6 +136,13 @@ def test_public_names_are_there_and_no_others():
     assert package.create_selector("score").prefer(np.zeros((2, 2, 3), np.uint8), found, found).shape == (1,)
 
 
+def test_info_goes_on_after_a_bad_video(tmp_path):
+    clip = squares.write_clip(tmp_path / "clip.mp4", squares.frames(3))
+    outcome = msnvis("info", tmp_path / "gone.mp4", clip)
+    assert outcome.code == 2
+    assert "gone.mp4 does not exist" in outcome.err and outcome.out.startswith("clip.mp4")
+
+
 def test_of_several_processes_the_first_tells_an_error_that_all_met(monkeypatch):
     def ended_by_the_launcher(seconds):
         raise SystemExit(15)
@@ -144,15 +151,15 @@ def test_of_several_processes_the_first_tells_an_error_that_all_met(monkeypatch)
     told = {}
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        told[rank] = msnvis("info", "gone.mp4").err
-    assert "gone.mp4 does not exist" in told["0"] and told["1"] == ""
+        told[rank] = msnvis("run", "gone.mp4", "--direction", "sideways").err
+    assert "sideways" in told["0"] and told["1"] == ""
 
 
 def test_a_process_that_is_not_ended_tells_its_own_error(monkeypatch):
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    outcome = msnvis("info", "gone.mp4")
-    assert outcome.code == 2 and "gone.mp4 does not exist" in outcome.err
+    outcome = msnvis("run", "gone.mp4", "--direction", "sideways")
+    assert outcome.code == 2 and "sideways" in outcome.err
 
 
 def test_ctrl_c_before_the_command_has_begun(monkeypatch, capsys):

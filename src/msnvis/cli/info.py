@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.messages import error_sentence, exit_code, is_debugging, say_error
+
 
 def info(
+    ctx: typer.Context,
     videos: Annotated[
         list[str],
         typer.Argument(
@@ -20,5 +23,14 @@ def info(
     """Say what each VIDEO is: kind, coding, size, length, frame rate."""
     from msnvis.io.readers import open_source
 
+    errors: list[Exception] = []
     for video in videos:
-        typer.echo(str(open_source(video).describe()))
+        try:
+            typer.echo(str(open_source(video).describe()))
+        except Exception as error:
+            if is_debugging(ctx):
+                raise
+            say_error(error_sentence(error))
+            errors.append(error)
+    if errors:
+        raise typer.Exit(exit_code(errors))
