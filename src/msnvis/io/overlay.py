@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OutputError
+from msnvis.io.ahead import ahead
 from msnvis.io.atomic import replacing, told
 from msnvis.io.canvas import Canvas, Colour, Sticker, make_sticker
 from msnvis.io.colours import colour_of, text_colour_on
@@ -30,6 +32,8 @@ OPACITY = 0.45
 HEIGHT_IN_OUTLINES, HEIGHT_IN_LETTERS = 360, 42
 #: Ticks a second: whole numbers of them make frames of all usual rates, and MPEG-4 allows no more than 65535.
 CLOCK = 60_000
+#: Drawn frames in turn, since fresh memory costs more than drawing: being drawn, waiting, being encoded.
+_POOL = 4
 #: Video range: luma from 16 to 235.
 _LIMITED = 1
 #: Encoders, the first that PyAV has is used.
@@ -206,23 +210,35 @@ def write_overlay(instances: VideoInstances, source: FrameSource, path: Path) ->
         raise InputError(
             f"{source.name} is live and cannot be read again to draw the overlay; record it to a file first"
         )
-    present = instances.by_frame()
-    renderer, drawn = OverlayRenderer(), None
-    with OverlayVideo(Path(path), _fps(instances)) as video:
-        for picture in source.pictures():
-            if picture.index >= len(present):
-                break
-            if drawn is None:  # it is kept between frames: fresh memory costs more than drawing
-                height, width = picture.planes[0].shape
-                drawn = av.VideoFrame(width, height, "yuv420p")
-                drawn.colorspace = picture.matrix
-            drawn.make_writable()  # an encoder may still read the frame before
-            canvas = Canvas(picture.planes, frame_planes(drawn), picture.matrix)
-            to_draw = _to_draw(instances, present[picture.index], picture.index)
-            renderer.draw(canvas, picture.size, *to_draw)
-            video.write_frame(drawn, picture.timestamp)
+    # The next frame is drawn while one is encoded.
+    with (
+        closing(ahead(_drawn(instances, source), 1)) as drawn,
+        OverlayVideo(Path(path), _fps(instances)) as video,
+    ):
+        for frame, timestamp in drawn:
+            video.write_frame(frame, timestamp)
     if not video.num_frames:
         raise InputError(f"{source.name} has no frames to draw on; check --start and --end")
+
+
+def _drawn(instances: VideoInstances, source: FrameSource) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Every frame with its objects, and its timestamp."""
+    present, renderer = instances.by_frame(), OverlayRenderer()
+    pool: deque[av.VideoFrame] = deque()
+    for picture in source.pictures():
+        if picture.index >= len(present):
+            break
+        if len(pool) < _POOL:
+            height, width = picture.planes[0].shape
+            pool.append(av.VideoFrame(width, height, "yuv420p"))
+            pool[-1].colorspace = picture.matrix
+        else:
+            pool.rotate(-1)
+        drawn = pool[-1]
+        drawn.make_writable()  # an encoder may still read it
+        canvas = Canvas(picture.planes, frame_planes(drawn), picture.matrix)
+        renderer.draw(canvas, picture.size, *_to_draw(instances, present[picture.index], picture.index))
+        yield drawn, picture.timestamp
 
 
 def _fps(instances: VideoInstances) -> float | None:
