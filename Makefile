@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out/demo
 VIDEO ?=
+# Through the environment: the name may hold quotes.
+export VIDEO
 BIN := $(VENV)/bin
 
 .PHONY: help demo picture test test-slow lint clean
@@ -17,7 +19,7 @@ help:
 	@echo 'make clean             remove $(VENV) and out/'
 
 demo: $(VENV)/.demo
-	$(BIN)/msnvis demo $(if $(VIDEO),'$(VIDEO)') --output '$(OUT)'
+	$(BIN)/msnvis demo $(if $(VIDEO),"$$VIDEO") --output '$(OUT)'
 
 picture: demo
 	$(BIN)/python -c "from PIL import Image; \

@@ -12,6 +12,7 @@ from video_makers import number_of, numbered, read
 
 from msnvis.errors import InputError, OptionError
 from msnvis.io.readers import open_source
+from msnvis.io.writers.summary import SummaryWriter
 
 
 def save(folder, names: dict[str, int], size=(48, 64)) -> None:
@@ -70,6 +71,11 @@ def test_a_glob_of_folders_is_named_after_the_one_that_holds_all_of_them(tmp_pat
         save(tmp_path / "views" / name, {"1.png": 1})
     assert open_source(str(tmp_path / "views" / "*" / "*.png")).name == "views"
     assert open_source(str(tmp_path / "v*" / "l*" / "*.png")).name == "left"
+
+
+def test_the_summary_of_an_earlier_run_is_no_frame(tmp_path):
+    save(tmp_path / "frames", {"1.png": 1, "2.png": 2, SummaryWriter.filename: 200})
+    assert numbers(open_source(tmp_path / "frames").frames()) == [1, 2]
 
 
 def test_only_the_most_frequent_kind_is_read(tmp_path):

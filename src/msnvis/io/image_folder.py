@@ -17,6 +17,8 @@ from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window, check_pixe
 
 #: File name endings read as images; GIF is read as a video.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+#: Left by an earlier run that wrote into the folder of the frames: no frame where there are others.
+RESULT = "summary.png"
 
 
 class ImageFolder(FrameSource):
@@ -129,6 +131,7 @@ def find_images(name: str, candidates: Sequence[Path]) -> tuple[list[Path], list
     Only one kind of file is taken, the most frequent: photographs and their masks often share a folder.
     """
     images = [p for p in candidates if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    images = [image for image in images if image.name != RESULT] or images
     if not images:
         endings = " ".join(sorted(IMAGE_SUFFIXES))
         raise InputError(f"{name} holds no images that can be read as frames ({endings})")
