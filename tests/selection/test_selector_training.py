@@ -60,7 +60,7 @@ def pairs(tmp_path):
 
 def options(pairs, output, **changes):
     base = SelectorTrainOptions(
-        pairs=pairs,
+        pairs=pairs if isinstance(pairs, list) else [pairs],
         output=output,
         crops=CropOptions(side=128, context=0.4),
         epochs=1,
@@ -144,6 +144,16 @@ def test_the_learning_rate_falls_to_a_tenth(pairs, tmp_path):
         training.step = int(epoch * 4)
         rates.append(training.learning_rate())
     np.testing.assert_allclose(rates, [0.01, 0.01, 0.001, 0.0001])
+
+
+def test_pairs_of_several_folders_are_used_together(pairs, tmp_path):
+    both = PairStore(pairs, pairs)
+    assert len(both) == 2 * len(PairStore(pairs))
+    # The same videos again are other videos: nothing of the second folder may pass for the first's.
+    assert set(both.video[len(both) // 2 :]).isdisjoint(both.video[: len(both) // 2])
+    np.testing.assert_array_equal(both[len(both) // 2].image, both[0].image)
+    train, validation = split_pairs(options([pairs, pairs], tmp_path))
+    assert len(train) + len(validation) == len(both)
 
 
 def test_senseless_options_are_refused(pairs, tmp_path):

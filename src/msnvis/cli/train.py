@@ -93,7 +93,7 @@ def segmenter(
 
 @app.command("selector")
 def selector(
-    pairs: Annotated[Path, typer.Option(metavar="DIR", help="Made by `msnvis pairs`.")],
+    pairs: Annotated[list[Path], typer.Option(metavar="DIR", help="Made by `msnvis pairs`; repeatable.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Weights, checkpoint, history, TensorBoard.")
     ],

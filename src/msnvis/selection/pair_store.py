@@ -106,7 +106,7 @@ class _ShardBuilder:
 
 
 class PairStore:
-    """All pairs of a folder that `msnvis pairs` made; images and masks are read when asked for.
+    """All pairs of folders that `msnvis pairs` made; images and masks are read when asked for.
 
     Attributes:
         video: ``(N,)`` int64 number of the video of each pair.
@@ -118,13 +118,11 @@ class PairStore:
         videos: names, by number.
 
     Raises:
-        InputError: the folder has no pairs, or a shard is broken.
+        InputError: a folder has no pairs, or a shard is broken.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self._paths = sorted(Path(folder).glob(SHARDS))
-        if not self._paths:
-            raise InputError(f"{folder} has no {SHARDS}; make them by `msnvis pairs`")
+    def __init__(self, *folders: str | Path) -> None:
+        self._paths = [path for folder in folders for path in _shards(folder)]
         self.videos: list[str] = []
         rows, figures, self._at = [], [], []
         for number, path in enumerate(self._paths):
@@ -155,6 +153,13 @@ class PairStore:
         )
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         return Pair(image, first, second, truth, self.ious[index], self.scores[index])
+
+
+def _shards(folder: str | Path) -> list[Path]:
+    paths = sorted(Path(folder).glob(SHARDS))
+    if not paths:
+        raise InputError(f"{folder} has no {SHARDS}; make them by `msnvis pairs`")
+    return paths
 
 
 def _read_tables(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class SelectorTrainOptions(TrainerOptions):
     """Options of a training; the defaults are the paper's (4.1) where it gives them.
 
     Attributes, beside those of `TrainerOptions`:
-        pairs: folder made by `msnvis pairs`.
+        pairs: folders made by `msnvis pairs`, of different videos.
         validation: folder of other pairs to validate on; without it, `hold_out` of the videos of `pairs`.
         network: ``msn`` or ``selector-net``.
         start_from: weights of the same network to go on from.
@@ -55,7 +56,7 @@ class SelectorTrainOptions(TrainerOptions):
         hold_out: share of the videos kept for validation.
     """
 
-    pairs: Path
+    pairs: Sequence[Path]
     validation: Path | None = None
     network: str = "msn"
     start_from: Path | None = None
@@ -241,7 +242,7 @@ class SelectorTrainer(Trainer):
 
 def split_pairs(options: SelectorTrainOptions) -> tuple[PairImages, PairImages]:
     """Pairs to train and to validate on, never of the same video."""
-    store = PairStore(options.pairs)
+    store = PairStore(*options.pairs)
     if options.validation:
         others = PairStore(options.validation)
         held_out = _usable(others, options)
@@ -255,8 +256,8 @@ def split_pairs(options: SelectorTrainOptions) -> tuple[PairImages, PairImages]:
         chosen, held_out = usable[~is_held_out[usable]], usable[is_held_out[usable]]
     if not len(chosen) or not len(held_out):
         raise InputError(
-            f"{options.pairs}: {len(chosen)} pairs are left to train and {len(held_out)} to validate on; "
-            "make pairs of more videos by `msnvis pairs`"
+            f"{', '.join(map(str, options.pairs))}: {len(chosen)} pairs are left to train and "
+            f"{len(held_out)} to validate on; make pairs of more videos by `msnvis pairs`"
         )
     return PairImages(store, chosen, options, True), PairImages(others, held_out, options, False)
 
