@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from msnvis import masks as mask_ops
-from msnvis.errors import InputError, OptionError
+from msnvis.errors import OptionError
 from msnvis.masks import RLE
-from msnvis.propagators.base import Corrections, Propagator, propagators
+from msnvis.propagators.base import Corrections, Propagator, check_frame, check_mask, propagators
 from msnvis.propagators.colours import NUM_COLOURS, colour_evidence, colour_indices
 from msnvis.propagators.soft_masks import (
     decide_by_colour,
@@ -138,7 +138,7 @@ class FlowPropagator(Propagator):
         self._correct(self._crops(masks))
 
     def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
-        self._check_size(image)
+        check_frame(image, self._size)
         corrections = corrections or Corrections()
         self._advance(image, self._crops(corrections.masks), corrections.forget)
         masks = {}
@@ -151,9 +151,9 @@ class FlowPropagator(Propagator):
     def step_rles(
         self, image: np.ndarray, masks: Mapping[int, RLE], forget: frozenset[int] = frozenset()
     ) -> dict[int, RLE]:
-        self._check_size(image)
+        check_frame(image, self._size)
         for id_, rle in masks.items():
-            self._check_mask(id_, tuple(rle["size"]))
+            check_mask(id_, tuple(rle["size"]), self._size)
         crops = mask_ops.decode_crops(list(masks.values()))
         self._advance(image, dict(zip(masks, crops, strict=True)), forget)
         return {
@@ -161,7 +161,7 @@ class FlowPropagator(Propagator):
             for id_, carried in self._objects.items()
         }
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         objects = list(self._objects.values())
         return {
             "size": np.array(self._size or (), np.int64),
@@ -175,7 +175,7 @@ class FlowPropagator(Propagator):
             "soft": np.concatenate([_NOTHING.ravel(), *(carried.soft.ravel() for carried in objects)]),
         }
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         size = tuple(int(side) for side in state["size"])
         self._begin((size[0], size[1]) if size else None, np.array(state["image"], np.uint8))
         start = 0
@@ -188,22 +188,9 @@ class FlowPropagator(Propagator):
             self._objects[int(id_)] = _Carried(x0, y0, soft, np.array(evidence, np.float32), int(missing))
             start = end
 
-    def _check_size(self, image: np.ndarray) -> None:
-        if self._size is None:
-            raise InputError("propagation has not begun; call start() with the first frame and its masks")
-        if image.shape[:2] != self._size:
-            raise InputError(
-                f"the frame is {image.shape[1]}x{image.shape[0]} pixels but the video began with "
-                f"{self._size[1]}x{self._size[0]}; resize it or call start() again"
-            )
-
-    def _check_mask(self, id_: int, size: tuple[int, ...]) -> None:
-        if size != self._size:
-            raise InputError(f"the mask of object {id_} has shape {size}, not the frame's {self._size}")
-
     def _crops(self, masks: Mapping[int, np.ndarray]) -> dict[int, _Crop]:
         for id_, mask in masks.items():
-            self._check_mask(id_, mask.shape)
+            check_mask(id_, mask.shape, self._size)
         return {id_: tight_crop(mask) for id_, mask in masks.items()}
 
     def _advance(self, image: np.ndarray, corrections: Mapping[int, _Crop], forget: frozenset[int]) -> None:
