@@ -76,7 +76,15 @@ def load_into(model: nn.Module, path: str | Path) -> None:
     Raises:
         WeightsError: the file cannot be read, or belongs to another model.
     """
-    state = load_weights(path)
+    load_state(model, load_weights(path), path)
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """As `load_into`, where the tensors of the file at `path` had to be renamed first.
+
+    Raises:
+        WeightsError: they belong to another model; the text names the file and the first of the tensors.
+    """
     expected = model.state_dict()
     # Batch norm counts its batches; no result depends on it, and many files leave it out.
     missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
