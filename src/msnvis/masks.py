@@ -8,6 +8,7 @@ frame: most of a frame is background.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, TypedDict
 
@@ -19,9 +20,6 @@ from pycocotools import mask as coco_mask
 MAX_PIXELS = 1 << 27
 #: Foreign polygons with longer outlines, in pixels, are refused: they are drawn at five times the resolution.
 MAX_OUTLINE = 1 << 22
-
-#: `pycocotools.mask.area` keeps the number of masks in a byte under NumPy 2 and fails beyond it.
-_AREAS_AT_A_TIME = 255
 
 #: Characters of a compressed encoding: from 48 on 32 that end a number, then 32 that do not; see `_numbers`.
 _LEADING = bytes(range(80, 112))
@@ -107,8 +105,7 @@ def decode_crops(rles: Sequence[RLE]) -> list[tuple[np.ndarray, int, int]]:
 
 def areas(rles: Sequence[RLE]) -> np.ndarray:
     """Pixels in each mask: ``(N,)`` int64."""
-    chunks = [rles[i : i + _AREAS_AT_A_TIME] for i in range(0, len(rles), _AREAS_AT_A_TIME)]
-    return np.array([area for chunk in chunks for area in coco_mask.area(list(chunk))], np.int64)
+    return np.array([_area(rle["counts"]) for rle in rles], np.int64)
 
 
 def boxes(rles: Sequence[RLE]) -> np.ndarray:
@@ -324,6 +321,11 @@ def from_json(segmentation: Mapping[str, Any] | list[list[float]], size: tuple[i
         return _from_counts(np.array(counts, dtype=np.int64), size)
     except OverflowError:
         raise ValueError("'counts' holds a run longer than any frame") from None
+
+
+@lru_cache(maxsize=256)  # the parts of the pipeline ask for the areas of the same few masks again and again
+def _area(counts: bytes) -> int:
+    return int(coco_mask.area(RLE(size=[0, 0], counts=counts)))  # no size changes it
 
 
 def _encode_one(mask: np.ndarray) -> RLE:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msnvis.merging.store import DetectionStore, pack
+from msnvis.merging.store import DetectionStore
 from msnvis.structures import Detections
 
 
@@ -40,12 +40,18 @@ def test_frames_are_taken_out_once():
         store.pop(2)
 
 
-def test_a_frame_of_fifteen_objects_takes_little_room():
-    rng = np.random.default_rng(0)
-    masks = np.zeros((15, 360, 640), bool)
-    rows, columns = np.mgrid[:360, :640]
-    for mask in masks:
-        y, x, radius = rng.uniform(80, 280), rng.uniform(80, 560), rng.uniform(20, 70)
-        mask[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = True
-    detections = Detections.from_masks(masks, rng.random(15), rng.random((15, 40)), range(15))
-    assert len(pack(detections)) < 5000
+def test_masks_are_in_memory_once():
+    found = Detections.from_masks(np.eye(6, dtype=bool)[None].repeat(3, axis=0), np.ones(3), np.ones((3, 40)))
+    first, second = DetectionStore(), DetectionStore()
+    first[0] = found
+    second[0] = first[0][[2, 0]]
+    assert second[0].rles[0]["counts"] is first[0].rles[2]["counts"] is found.rles[2]["counts"]
+
+
+def test_changing_what_was_put_in_or_taken_out_changes_nothing():
+    found = Detections.from_masks(np.ones((1, 2, 2), bool), [0.5], [[0.25, 1.0]])
+    store = DetectionStore()
+    store[0] = found
+    found.class_scores[:] = 0
+    store[0].class_scores[:] = 0
+    assert store[0].class_scores.tolist() == [[0.25, 1.0]]

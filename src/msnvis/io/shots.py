@@ -93,7 +93,10 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     """`image` as BGR, its longer side at most `_SIDE`."""
     size = working_size(image.shape[:2], _SIDE)
     step = max(1, max(image.shape) // (4 * _SIDE))  # averaging every pixel of a large frame would cost more
-    return cv2.cvtColor(fit(np.ascontiguousarray(image[::step, ::step]), size), cv2.COLOR_RGB2BGR)
+    height, width = (max(1, side // step) for side in image.shape[:2])
+    whole = image[: height * step, : width * step]
+    sampled = cv2.resize(whole, (width, height), interpolation=cv2.INTER_NEAREST)  # quicker than slicing
+    return cv2.cvtColor(fit(sampled, size), cv2.COLOR_RGB2BGR)
 
 
 def find_cuts(frames: Iterable[Frame], **options: float) -> list[int]:
