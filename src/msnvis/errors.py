@@ -19,6 +19,19 @@ class WeightsError(MsnvisError):
     """A weights file is missing, broken or belongs to another model."""
 
 
+class TensorsError(WeightsError):
+    """The tensors of a weights file are not those of the network.
+
+    Attributes:
+        missing, unknown, reshaped: names of all tensors that the file lacks, that the network lacks, and that
+            have another shape; the text shows the first of them.
+    """
+
+    def __init__(self, text: str, missing: list[str], unknown: list[str], reshaped: list[str]) -> None:
+        super().__init__(text)
+        self.missing, self.unknown, self.reshaped = missing, unknown, reshaped
+
+
 class UnknownPartError(MsnvisError, ValueError):
     """No part (segmenter, propagator, selector, classifier, label space, format) has this name."""
 

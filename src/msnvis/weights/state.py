@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from msnvis.errors import WeightsError
+from msnvis.errors import TensorsError, WeightsError
 from msnvis.weights.int8 import dequantise
 
 #: Under these names training scripts put the state dict beside their other things.
@@ -70,35 +71,57 @@ def read_metadata(path: str | Path, architecture: str, made_by: str) -> dict[str
     return metadata
 
 
-def load_into(model: nn.Module, path: str | Path) -> None:
-    """Load a weights file into `model`, which must have exactly its names and shapes.
+def has_metadata(path: Path, key: str) -> bool:
+    """Whether `path` is a safetensors file whose metadata have an entry `key`."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return key in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def load_into(model: nn.Module, path: str | Path, name_in_file: Callable[[str], str] = str) -> None:
+    """Load a weights file into `model`, which must have exactly its tensors.
+
+    Args:
+        model: is left as it was where the file does not fit.
+        path: see `load_weights`.
+        name_in_file: what the file calls each tensor of `model`; the same by default.
 
     Raises:
-        WeightsError: the file cannot be read, or belongs to another model.
+        TensorsError: the file belongs to another model; it lists all tensors that do not fit.
+        WeightsError: the file cannot be read.
     """
-    load_state(model, load_weights(path), path)
+    load_state(model, load_weights(path), path, name_in_file)
 
 
-def load_state(model: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """As `load_into`, where the tensors of the file at `path` had to be renamed first.
+def load_state(
+    model: nn.Module, state: dict[str, Tensor], path: str | Path, name_in_file: Callable[[str], str] = str
+) -> None:
+    """As `load_into`, for the `state` that the file at `path` holds.
 
     Raises:
-        WeightsError: they belong to another model; the text names the file and the first of the tensors.
+        TensorsError: its tensors belong to another model.
     """
-    expected = model.state_dict()
+    own = {name_in_file(name): name for name in model.state_dict()}
+    tensors = model.state_dict()
     # Batch norm counts its batches; no result depends on it, and many files leave it out.
-    missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in state if k not in expected]
-    shapes = [k for k in expected if k in state and state[k].shape != expected[k].shape]
-    problems = [
-        f"{len(keys)} {what} ({', '.join(keys[:_KEYS_SHOWN])}{', ...' if len(keys) > _KEYS_SHOWN else ''})"
-        for keys, what in ((missing, "missing"), (unexpected, "unknown"), (shapes, "of another shape"))
-        if keys
-    ]
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in state if k not in own]
+    reshaped = [k for k in own if k in state and state[k].shape != tensors[own[k]].shape]
+    found = (missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape")
+    problems = [f"{len(names)} {what} ({_some(names)})" for names, what in found if names]
     if problems:
         kind = type(model).__name__
-        raise WeightsError(f"{path} does not hold the weights of this {kind}: tensors {'; '.join(problems)}")
-    model.load_state_dict(state, strict=False)
+        text = f"{path} does not hold the weights of this {kind}: tensors {'; '.join(problems)}"
+        raise TensorsError(text, missing, unknown, reshaped)
+    model.load_state_dict({own[k]: value for k, value in state.items()}, strict=False)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_KEYS_SHOWN]) + (", ..." if len(names) > _KEYS_SHOWN else "")
 
 
 def _find_state(content: object, path: Path) -> dict[str, Tensor]:
