@@ -49,7 +49,7 @@ class Straightforward:
     def linear(self, name: str, x: Tensor) -> Tensor:
         return F.linear(x, self.state[f"{name}.weight"], self.state[f"{name}.bias"])
 
-    # --- the frame's embedding -------------------------------------------------------------------------------
+    # the frame's embedding
 
     def embed(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """``(1, 3, H, W)`` -> the embedding ``(1, 100, h, w)`` and the low level ``(1, C, h, w)``."""
@@ -118,7 +118,7 @@ class Straightforward:
         branches.append(upsample(pooled, x.shape[2:], "bilinear"))
         return self.batch_norm(f"{name}.bn1", self.conv(f"{name}.conv1", torch.cat(branches, dim=1))).relu()
 
-    # --- matching --------------------------------------------------------------------------------------------
+    # matching
 
     def bias(self, count: int) -> Tensor:
         return torch.cat([self.state["bg_bias"].view(1), self.state["fg_bias"].view(1).expand(count - 1)])
@@ -161,7 +161,7 @@ class Straightforward:
             result.append(2 * ((torch.stack(windows) + self.bias(count)[slot]).sigmoid() - 0.5))
         return upsample(torch.stack(result), size, "bilinear")
 
-    # --- the head --------------------------------------------------------------------------------------------
+    # the head
 
     def logits(
         self,
@@ -312,9 +312,8 @@ def compare(backbone: str, height: int, width: int, objects: int, repeats: int) 
     earlier = [(plain.embed(image)[0], slots) for image in (first, second)]
     ours = [(network.embed(image)[0], slots) for image in (first, second)]
     current, mine = plain.embed(third), network.embed(third)
-    print(
-        f"{backbone}, {height}x{width}, {objects} objects, {torch.get_num_threads()} threads, best of {repeats}"
-    )
+    threads = torch.get_num_threads()
+    print(f"{backbone}, {height}x{width}, {objects} objects, {threads} threads, best of {repeats}")
     row("embedding", lambda: plain.embed(third)[0], lambda: network.embed(third)[0], repeats)
     row(
         "matching",

@@ -1,4 +1,4 @@
-"""The tensors of CFBI's official checkpoints, written down from the official code, and random ones like them."""
+"""The tensors of CFBI's official checkpoints, as in the official code, and random ones like them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def resnet() -> Shapes:
 
 
 def mobilenet() -> Shapes:
-    """The official module holds slices of its blocks under names of their own, so each is stored three times."""
+    """The official module names slices of its blocks, so that each block is stored three times."""
     owners = [(0, 4, "low_level_features"), (4, 18, "high_level_features")]
     owners += [(4, 7, "feautre_8x"), (7, 14, "feature_16x"), (14, 18, "feature_32x"), (0, 18, "features")]
     for first, last, owner in owners:

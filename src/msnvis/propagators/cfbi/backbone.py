@@ -1,4 +1,4 @@
-"""The backbones of CFBI with an output stride of 16: ResNet-101 and MobileNetV2, both with frozen batch norm."""
+"""The backbones of CFBI at output stride 16, with frozen batch norm: ResNet-101 and MobileNetV2."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
-#: Dilations of the three blocks of ResNet's last stage: the multi-grid 1, 2, 4 of DeepLabV3 at output stride 16.
+#: Dilations of the blocks of ResNet's last stage: DeepLabV3's multi-grid 1, 2, 4 at output stride 16.
 _MULTI_GRID = (2, 4, 8)
 #: MobileNetV2 (Sandler et al., 2018, Table 2) at output stride 16: expansion, channels, stride of the first
 #: block, and the dilation of each block.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from msnvis.errors import WeightsError
 from msnvis.propagators.cfbi.network import CFBI
-from msnvis.weights.state import check_tensors, load_weights
+from msnvis.weights.state import load_state, load_weights
 
 #: What the official files hold twice, and under which of the names we look for it.
 _TWINS = {
@@ -39,8 +39,7 @@ def load_cfbi(network: CFBI, path: str | Path) -> None:
                 f"{path} holds '{name}' twice with different values; get the original checkpoint again"
             )
         state[name] = value
-    check_tensors(network.state_dict(), state, path, "CFBI")
-    network.load_state_dict(state)
+    load_state(network, state, path)
 
 
 def _without_twin(name: str) -> str:

@@ -1,7 +1,7 @@
 """Building blocks of CFBI's head that weigh channels: instance attention and gated channel transformation.
 
-Tensors are ``(N, C, H, W)``, one sample an object, in channels_last. Weights of channels are multiplied into the
-weights of the 1x1 convolution that follows instead of into the pixels.
+Tensors are ``(N, C, H, W)``, one sample an object, in channels_last. What weighs channels is multiplied into the
+1x1 convolution that follows instead of into the pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Distances of a frame's pixels to those of each object, anywhere in the references or near by in the last frame.
+"""Distances of pixels to those of each object: anywhere in the references, or near by in the frame before.
 
 Objects are slots: 0 is the background, which is matched like any object.
 """
@@ -71,10 +71,10 @@ def local_distances(query: Tensor, previous: Tensor, slots: Tensor, count: int) 
         count: how many objects there are, K.
 
     Returns:
-        ``(K, 6, h, w)`` float32 for the windows of `LOCAL_RADII`; infinite where the window has nothing of the
-        object.
+        ``(K, 6, h, w)`` float32 for the windows of `LOCAL_RADII`; infinite where an object is not in the
+        window.
     """
-    _, _, height, width = query.shape
+    height, width = query.shape[2:]
     distances = _window_distances(query, previous)
     padded = F.pad(slots, (_RADIUS,) * 4, value=-1)
     # Rows and columns of the window first: (25, 25, h, w)
@@ -90,7 +90,7 @@ def local_distances(query: Tensor, previous: Tensor, slots: Tensor, count: int) 
 
 def _window_distances(query: Tensor, previous: Tensor) -> Tensor:
     """``(25, 25, h, w)``: squared distance to the pixel at each row and column of the window around."""
-    _, channels, height, width = query.shape
+    height, width = query.shape[2:]
     side = 2 * _RADIUS + 1
     rows = query[0].permute(1, 2, 0)  # h, w, C
     padded = F.pad(previous, (_RADIUS,) * 4)[0].permute(1, 0, 2)  # rows, C, columns
@@ -98,7 +98,7 @@ def _window_distances(query: Tensor, previous: Tensor) -> Tensor:
     norms = padded.square().sum(dim=1)
     distances = query.new_empty(side, side, height, width)
     for shift in range(side):
-        # Each pixel with its whole row of the frame before; what lies in the window is a band along the diagonal.
+        # Each pixel with all of a row of the frame before; the window is a band along the diagonal.
         products = torch.bmm(rows, padded[shift : shift + height]).contiguous()
         stride = products.stride()
         band = products.as_strided((height, width, side), (stride[0], stride[1] + 1, 1))

@@ -50,7 +50,7 @@ class CFBI(nn.Module):
         return self.bg_bias.device
 
     def embed(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The embedding and the low level of a normalised image ``(1, 3, H, W)``, both at a quarter of its size.
+        """Embedding and low level, at a quarter of the size, of a normalised image ``(1, 3, H, W)``.
 
         H and W are multiples of 16 plus 1.
         """
@@ -134,7 +134,7 @@ def _one_hot(slots: Tensor, count: int) -> Tensor:
 
 
 def _mean_embeddings(frames: Sequence[Labelled], count: int) -> Tensor:
-    """``(K, 200)``: the mean embedding of each object's pixels in all frames, and that of all other pixels."""
+    """``(K, 200)``: the mean embeddings of each object's pixels in all frames and of all others."""
     own, total = 0.0, 0.0
     number, area = 0.0, 0
     for embedding, slots in frames:

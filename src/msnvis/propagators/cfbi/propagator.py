@@ -40,7 +40,7 @@ class CFBIPropagator(Propagator):
     def _begin(self, previous: Frame | None) -> None:
         self._previous = previous
         self._references = References(self.max_references)
-        #: id -> its label in all frames, of the live ones and of the forgotten ones that are still remembered.
+        #: id -> label in all frames; of the live ones and of forgotten ones that a frame still shows.
         self._labels: dict[int, int] = {}
         self._live: list[int] = []
         self._passes: list[Pass] = []

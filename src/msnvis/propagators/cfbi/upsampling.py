@@ -15,8 +15,8 @@ def convolve_upsampled(
     """A 3x3 convolution, padded by zeros, of `x` upsampled to `size` with ``align_corners=True``.
 
     Both are linear and treat all channels alike, so the channels are mixed first, at the low resolution, for
-    each of the nine taps, and then each tap is upsampled to where it falls: for a factor of 4 an eighth of the
-    multiplications, with the same result up to rounding.
+    each of the nine taps, and then each tap is upsampled to where it falls: for a factor of 4 an eighth of
+    the multiplications, with the same result up to rounding.
 
     Args:
         x: ``(B, C, h, w)``.
@@ -45,7 +45,7 @@ def convolve_upsampled(
 
 
 def _tap_matrix(low: int, high: int, mode: str, like: Tensor) -> Tensor:
-    """``(high, low * 3)``: how much of each low resolution pixel each tap finds at each high resolution pixel."""
+    """``(high, low * 3)``: the share of each small pixel in what each tap finds at each large pixel."""
     identity = torch.eye(low, dtype=like.dtype, device=like.device)[None, None]
     matrix = F.interpolate(identity, size=(high, low), mode=mode, align_corners=True)[0, 0]
     padded = F.pad(matrix, (0, 0, 1, 1))  # the convolution's zeros above and below
