@@ -22,7 +22,7 @@ from msnvis import create_segmenter
 from msnvis import masks as mask_ops
 from msnvis.datasets.coco import read_coco, split_held_out
 from msnvis.segmenters import Segmenter
-from msnvis.segmenters.cascade import COMPACT
+from msnvis.segmenters.cascade_config import COMPACT
 from msnvis.segmenters.training.evaluate import evaluate_segmenter
 from msnvis.segmenters.training.loop import TrainOptions
 

@@ -6,18 +6,18 @@ import torch
 from torchvision.ops import roi_align
 
 from msnvis.segmenters.cascade import (
-    COMPACT,
     CascadeMaskRCNN,
     Target,
     crop_masks,
-    inside_crowd,
     marginal_cross_entropy,
     pool_regions,
     sample_bin_centres,
     sample_regions,
 )
+from msnvis.segmenters.cascade_config import COMPACT
 from msnvis.segmenters.cascade_segmenter import CascadeSegmenter, Preprocessing, paste_mask
 from msnvis.segmenters.efficientnet import EfficientNetLite0, EfficientNetLite0Features, fuse_batch_norm
+from msnvis.segmenters.proposals import inside_crowd
 
 TINY = dataclasses.replace(
     COMPACT, channels=16, box_fc=16, mask_convs=1, train_proposals=40, test_proposals=20, regions_per_image=16

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from msnvis import create_segmenter
 from msnvis.datasets.coco import Annotation, ImageRecord, read_coco
 from msnvis.errors import InputError, OptionError, WeightsError
-from msnvis.segmenters.compact import build_compact, read_classes, save_compact
+from msnvis.segmenters.cascade_files import read_classes, save_cascade
+from msnvis.segmenters.compact import build_compact
 from msnvis.segmenters.training import TrainOptions, train_segmenter
 from msnvis.segmenters.training.augment import Augmentation, Sample, augment, jitter, load_sample, paste
 from msnvis.segmenters.training.evaluate import summarise
@@ -118,14 +119,14 @@ def test_trained_weights_make_a_segmenter_with_its_own_classes(shapes, tmp_path)
 
 def test_fine_tuning_keeps_all_but_the_class_logits(tmp_path):
     torch.manual_seed(0)
-    save_compact(build_compact(3), ("a", "b", "c"), tmp_path / "three.safetensors")
+    save_cascade(build_compact(3), "compact", ("a", "b", "c"), tmp_path / "three.safetensors")
     saved = load_file(tmp_path / "three.safetensors")
     network = build_compact(2)
     logits = network.box_heads[0].logits.weight.clone()
     load_matching(network, tmp_path / "three.safetensors")
     assert torch.equal(network.box_heads[0].fc.weight, saved["box_heads.0.fc.weight"].float())
     assert torch.equal(network.box_heads[0].logits.weight, logits)
-    assert read_classes(tmp_path / "three.safetensors") == ("a", "b", "c")
+    assert read_classes(tmp_path / "three.safetensors", "compact") == ("a", "b", "c")
 
 
 def test_frozen_parts_get_no_optimiser_and_the_backbone_a_smaller_rate(shapes, tmp_path):

@@ -19,10 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.detection._utils import BoxCoder, Matcher
-from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection._utils import Matcher
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import (
     FeaturePyramidNetwork,
     batched_nms,
@@ -33,16 +31,13 @@ from torchvision.ops import (
 )
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-#: IoU that makes a region a positive, loss weight and box-coder weights (1 / standard deviations) of each
-#: stage (Cascade R-CNN, section 4; the same in the published Swin configuration).
+from msnvis.segmenters.cascade_config import PUBLISHED, CascadeConfig
+from msnvis.segmenters.proposals import SymmetricBoxCoder, inside_crowd, make_proposals
+
+#: IoU that makes a region a positive and loss weight of each stage (Cascade R-CNN, section 4; the same in the
+#: published Swin configuration).
 STAGE_IOU = (0.5, 0.6, 0.7)
 STAGE_LOSS_WEIGHT = (1.0, 0.5, 0.25)
-STAGE_BOX_WEIGHTS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
-BOX_LOSS_WEIGHT = 4.0
-#: Of the proposal network's box loss: torchvision divides it by all sampled anchors, most of them negatives.
-PROPOSAL_BOX_WEIGHT = 4.0
-#: A region lying this much inside a crowd annotation is neither positive nor negative.
-CROWD_OVERLAP = 0.5
 
 
 class Target(TypedDict):
@@ -71,79 +66,6 @@ class Prediction(TypedDict):
     mask_probs: Tensor
 
 
-@dataclass(frozen=True)
-class CascadeConfig:
-    """What differs between networks.
-
-    Attributes:
-        channels: of the feature pyramid and of the heads' convolutions.
-        box_convs, box_fc: convolutions and hidden units of each box head.
-        mask_convs: convolutions of each mask head.
-        mask_stages: box stages that have a mask head; their probabilities are averaged.
-        class_agnostic: one box and one mask for each region, whatever its class, and one detection a region
-        scored
-            by the probability of *any* class; otherwise one of each for every class.
-        pyramid_norm, mask_norm: batch norm in the pyramid and in the mask heads (box heads always have it).
-        anchor_sizes: for each level of the proposal network, in pixels.
-        anchor_iou: from which an anchor is a positive.
-        anchors_per_image, positive_anchors: sampled for the proposal loss; largest share of positives.
-        canonical_size: side of a region, in pixels, that is pooled at stride 16 (224 for images of 800
-        pixels).
-        sampling_ratio: of RoIAlign; 0 adapts it to the region.
-        train_proposals, test_proposals: regions an image.
-        test_candidates: anchors of each level that non-maximum suppression gets in detection.
-        regions_per_image: sampled for the loss of each stage; masks_per_image: positives for the mask loss.
-    """
-
-    channels: int = 256
-    box_convs: int = 4
-    box_fc: int = 1024
-    mask_convs: int = 4
-    mask_stages: tuple[int, ...] = (0, 1, 2)
-    class_agnostic: bool = False
-    pyramid_norm: bool = False
-    mask_norm: bool = False
-    anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
-    anchor_iou: float = 0.7
-    anchors_per_image: int = 256
-    positive_anchors: float = 0.5
-    canonical_size: float = 224
-    sampling_ratio: int = 0
-    train_proposals: int = 2000
-    test_proposals: int = 1000
-    test_candidates: int = 1000
-    regions_per_image: int = 512
-    masks_per_image: int = 128
-    score_threshold: float = 0.05
-    nms_threshold: float = 0.5
-    max_detections: int = 100
-
-
-#: The network shipped with the package: small enough for a CPU, its training and its weights file.
-COMPACT = CascadeConfig(
-    channels=96,
-    box_convs=1,
-    box_fc=256,
-    mask_convs=3,
-    mask_stages=(2,),
-    class_agnostic=True,
-    pyramid_norm=False,
-    mask_norm=True,
-    anchor_sizes=((14, 22), (32, 50), (72, 112), (160, 240), (320, 420)),
-    # Only fully labelled images give negatives, so those must give many: few iterations see few hard ones.
-    anchor_iou=0.6,
-    anchors_per_image=1024,
-    positive_anchors=0.25,
-    canonical_size=112,
-    sampling_ratio=1,
-    train_proposals=300,
-    test_proposals=200,
-    test_candidates=500,
-    regions_per_image=128,
-    masks_per_image=32,
-)
-
-
 class CascadeMaskRCNN(nn.Module):
     """Backbone, feature pyramid, proposals, three box stages and masks.
 
@@ -154,9 +76,7 @@ class CascadeMaskRCNN(nn.Module):
         config: sizes of the parts.
     """
 
-    def __init__(
-        self, backbone: nn.Module, num_classes: int, config: CascadeConfig = CascadeConfig()
-    ) -> None:
+    def __init__(self, backbone: nn.Module, num_classes: int, config: CascadeConfig = PUBLISHED) -> None:
         super().__init__()
         self.config = config
         self.num_classes = num_classes
@@ -167,10 +87,10 @@ class CascadeMaskRCNN(nn.Module):
             extra_blocks=LastLevelMaxPool(),
             norm_layer=nn.BatchNorm2d if config.pyramid_norm else None,
         )
-        self.rpn = _make_proposals(config)
+        self.rpn = make_proposals(config)
         self.box_heads = nn.ModuleList(BoxHead(config, num_classes) for _ in STAGE_IOU)
         self.mask_heads = nn.ModuleDict({str(s): MaskHead(config, num_classes) for s in config.mask_stages})
-        self.coders = [BoxCoder(weights) for weights in STAGE_BOX_WEIGHTS]
+        self.coders = [SymmetricBoxCoder(deviations) for deviations in config.box_deviations]
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Pyramid levels at strides 4, 8, 16, 32 and 64 of ``(B, 3, H, W)`` normalised images."""
@@ -278,7 +198,7 @@ class CascadeMaskRCNN(nn.Module):
         box_loss = generalized_box_iou_loss(chosen, truth[positive], reduction="sum") / max(len(labels), 1)
         return {
             "loss_class": marginal_cross_entropy(logits, labels, vouched),
-            "loss_box": box_loss * BOX_LOSS_WEIGHT,
+            "loss_box": box_loss * self.config.box_loss_weight,
         }
 
     def _mask_loss(
@@ -365,33 +285,6 @@ class MaskHead(nn.Module):
         return self.logits(F.relu(self.upsample(self.convs(x))))
 
 
-class ProposalNetwork(RegionProposalNetwork):
-    """torchvision's, without negatives from images that do not vouch for every class, or from crowds."""
-
-    def assign_targets_to_anchors(
-        self, anchors: list[Tensor], targets: list[Target]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        labels, matched = super().assign_targets_to_anchors(anchors, targets)
-        for label, anchor, target in zip(labels, anchors, targets, strict=True):
-            unknown = inside_crowd(anchor, target["crowd"])
-            if not bool(target["vouched"].all()):
-                unknown |= True
-            label[(label == 0) & unknown] = -1
-        return labels, matched
-
-    def compute_loss(
-        self,
-        objectness: Tensor,
-        pred_bbox_deltas: Tensor,
-        labels: list[Tensor],
-        regression_targets: list[Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        if not any(bool((label >= 0).any()) for label in labels):
-            return objectness.sum() * 0, pred_bbox_deltas.sum() * 0
-        loss, box_loss = super().compute_loss(objectness, pred_bbox_deltas, labels, regression_targets)
-        return loss, box_loss * PROPOSAL_BOX_WEIGHT
-
-
 @dataclass
 class _Regions:
     """Regions of one image with what they were matched to (R regions)."""
@@ -449,17 +342,6 @@ def sample_regions(
     return _Regions(boxes[chosen], labels, index, truth_boxes, is_truth[chosen])
 
 
-def inside_crowd(boxes: Tensor, crowd: Tensor) -> Tensor:
-    """Which of ``(N, 4)`` boxes lie mostly inside one of ``(K, 4)`` crowd boxes: ``(N,)`` bool."""
-    if not len(crowd):
-        return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    corner = torch.maximum(boxes[:, None, :2], crowd[None, :, :2])
-    opposite = torch.minimum(boxes[:, None, 2:], crowd[None, :, 2:])
-    overlap = (opposite - corner).clamp(min=0).prod(dim=2)
-    area = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).clamp(min=1e-6)
-    return (overlap / area[:, None] > CROWD_OVERLAP).any(dim=1)
-
-
 def marginal_cross_entropy(logits: Tensor, labels: Tensor, vouched: Tensor) -> Tensor:
     """Cross entropy where a background region may be any class that its image does not vouch for.
 
@@ -496,7 +378,8 @@ def pool_regions(
     image = torch.cat([b.new_full((len(b), 1), i) for i, b in enumerate(boxes)])
     flat = torch.cat(boxes)
     size = (flat[:, 2:] - flat[:, :2]).clamp(min=0).prod(dim=1).sqrt()
-    level = (torch.log2(size / canonical_size + 1e-6) + 2).floor().clamp(0, len(levels) - 1)
+    # The boundary of mmdetection, whose small number is added at the finest level.
+    level = torch.log2(size / (canonical_size / 4) + 1e-6).floor().clamp(0, len(levels) - 1)
     regions = torch.cat([image, flat], dim=1)
     pooled = levels[0].new_zeros(len(flat), levels[0].shape[1], side, side)
     pooled = pooled.contiguous(memory_format=torch.channels_last)
@@ -575,19 +458,3 @@ def _conv_norm(channels: int, norm: bool) -> nn.Sequential:
     if norm:
         layers.append(nn.BatchNorm2d(channels))
     return nn.Sequential(*layers, nn.ReLU(inplace=True))
-
-
-def _make_proposals(config: CascadeConfig) -> ProposalNetwork:
-    ratios = ((0.5, 1.0, 2.0),) * len(config.anchor_sizes)
-    anchors = AnchorGenerator(config.anchor_sizes, ratios)
-    return ProposalNetwork(
-        anchors,
-        RPNHead(config.channels, anchors.num_anchors_per_location()[0]),
-        fg_iou_thresh=config.anchor_iou,
-        bg_iou_thresh=0.3,
-        batch_size_per_image=config.anchors_per_image,
-        positive_fraction=config.positive_anchors,
-        pre_nms_top_n={"training": 1000, "testing": config.test_candidates},
-        post_nms_top_n={"training": config.train_proposals, "testing": config.test_proposals},
-        nms_thresh=0.7,
-    )

@@ -23,24 +23,38 @@ class Preprocessing:
     """What a network expects: mean and standard deviation of RGB in 0..1, and the size that images are
     scaled to.
 
-    The short side becomes `short_side` pixels unless the long side would exceed `long_side`.
+    The short side becomes `short_side` pixels unless the long side would exceed `long_side`. `mmdetection`
+    says how: if set, by bilinear interpolation without smoothing, with a padding of 0 after normalisation;
+    otherwise by averaging where images shrink, with black padding.
     """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     short_side: int
     long_side: int
+    mmdetection: bool = False
 
     def scale(self, height: int, width: int) -> float:
         """Factor from the image's size to the network's."""
         return min(self.short_side / min(height, width), self.long_side / max(height, width))
 
-    def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """``(B, 3, H, W)`` uint8 to float32."""
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """``(H, W, 3)`` uint8 to the network's size, without padding."""
+        height, width = image.shape[:2]
+        scale = self.scale(height, width)
+        size = (max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5)))
+        averages = scale < 1 and not self.mmdetection
+        return cv2.resize(image, size, interpolation=cv2.INTER_AREA if averages else cv2.INTER_LINEAR)
+
+    def normalise(self, images: torch.Tensor, sizes: Sequence[tuple[int, int]]) -> torch.Tensor:
+        """``(B, 3, H, W)`` uint8 to float32; `sizes` are heights and widths of the images without padding."""
         mean, std = (
             images.new_tensor(v, dtype=torch.float32).view(1, 3, 1, 1) for v in (self.mean, self.std)
         )
         normalised = (images.float() / 255 - mean) / std
+        if self.mmdetection:
+            for image, (height, width) in zip(normalised, sizes, strict=True):
+                image[:, height:], image[:, :, width:] = 0, 0
         return normalised.contiguous(memory_format=torch.channels_last)
 
 
@@ -78,14 +92,13 @@ class CascadeSegmenter(Segmenter):
     def _segment_equal(self, images: list[np.ndarray]) -> list[Detections]:
         """Images of one size."""
         height, width = images[0].shape[:2]
-        scale = self.preprocessing.scale(height, width)
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        scaled = [self.preprocessing.resize(image) for image in images]
+        size = scaled[0].shape[:2]
         padded = np.zeros((len(images), *(-(-s // _STRIDE) * _STRIDE for s in size), 3), np.uint8)
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        for target, image in zip(padded, images, strict=True):
-            target[: size[0], : size[1]] = cv2.resize(image, size[::-1], interpolation=interpolation)
-        batch = self.preprocessing.normalise(torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2))
-        predictions = self.network.detect(batch, [size] * len(images))
+        padded[:, : size[0], : size[1]] = scaled
+        sizes = [size] * len(images)
+        pixels = torch.from_numpy(padded).to(self.device).permute(0, 3, 1, 2)
+        predictions = self.network.detect(self.preprocessing.normalise(pixels, sizes), sizes)
         factor = np.array([width / size[1], height / size[0]] * 2)
         return [self._to_detections(p, factor, (height, width)) for p in predictions]
 

@@ -20,8 +20,9 @@ from msnvis.datasets.mapping import dropped_sentence
 from msnvis.datasets.sampler import repeat_factors
 from msnvis.errors import InputError, OptionError, WeightsError
 from msnvis.segmenters.cascade import CascadeMaskRCNN
+from msnvis.segmenters.cascade_files import save_cascade
 from msnvis.segmenters.cascade_segmenter import CascadeSegmenter
-from msnvis.segmenters.compact import PREPROCESSING, save_compact, trainable_compact
+from msnvis.segmenters.compact import ARCHITECTURE, PREPROCESSING, trainable_compact
 from msnvis.segmenters.training.augment import Augmentation
 from msnvis.segmenters.training.data import TrainingImages, collate
 from msnvis.segmenters.training.evaluate import evaluate_segmenter
@@ -157,7 +158,7 @@ class SegmenterTrainer(Trainer):
     def losses(self, batch: tuple[Tensor, list[dict[str, Tensor]]]) -> dict[str, Tensor]:
         images, targets = batch
         sizes = [tuple(images.shape[-2:])] * len(images)
-        return self.network(PREPROCESSING.normalise(images), sizes, targets)
+        return self.network(PREPROCESSING.normalise(images, sizes), sizes, targets)
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to zero."""
@@ -174,7 +175,7 @@ class SegmenterTrainer(Trainer):
         return metrics
 
     def save_weights(self, path: Path) -> None:
-        save_compact(self.average.module, self.classes, path)
+        save_cascade(self.average.module, ARCHITECTURE, self.classes, path)
 
     def _factors(self, train: list[ImageRecord], options: TrainOptions) -> np.ndarray:
         """How often each image is drawn: by its rarest class, and by how much of it is labelled."""
