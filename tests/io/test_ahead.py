@@ -125,13 +125,29 @@ def test_a_backward_pass_that_is_given_up_leaves_no_thread(taken, memory_frames,
     assert threads() == []
 
 
-def test_a_file_that_goes_away_is_told_by_the_same_error(tmp_path, monkeypatch):
+def test_a_file_that_goes_away_is_told_by_the_same_error(tmp_path):
     path = write_video(tmp_path / "a.mp4", 40, options={"g": "5"})
     source = open_source(path)
-    monkeypatch.setattr(video_file, "MEMORY_BYTES", 1)
-    frames = source.frames_reversed()
-    next(frames)
+    read(source.frames())
     path.unlink()
     with pytest.raises(InputError, match=r"a\.mp4 cannot be opened"):
-        list(frames)
+        list(source.frames_reversed())
     assert threads() == []
+
+
+@pytest.mark.parametrize("taken", [1, 7])
+def test_a_forward_pass_that_is_given_up_leaves_no_thread(taken, tmp_path):
+    frames = open_source(write_video(tmp_path / "a.mp4", 40)).frames()
+    assert [next(frames).index for _ in range(taken)] == list(range(taken))
+    frames.close()
+    assert threads() == []
+
+
+def test_one_decoder_serves_all_chunks_of_a_backward_pass(tmp_path, monkeypatch):
+    source = open_source(write_video(tmp_path / "a.mp4", 60, options={"g": "5"}))
+    forward = read(source.frames())
+    watched(monkeypatch, memory_frames=5)
+    opened = []
+    monkeypatch.setattr(source, "_open", lambda open_=source._open: opened.append(1) or open_())
+    assert read(source.frames_reversed()) == forward[::-1]
+    assert len(opened) == 1

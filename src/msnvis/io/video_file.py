@@ -106,25 +106,31 @@ class VideoFile(FrameSource):
         if index is None or not index.is_seeking_worthwhile(indices):
             yield from self._pick_on_the_way(indices)
             return
-        with _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack:
+        with (
+            self._open() as container,
+            _Stack(self._upright, self.size, memory_frames=1, keep_decoded=True) as stack,
+        ):
+            stream = video_stream(container, self.label)
             for position in sorted(indices):
                 if position < len(index.times):
-                    self._decode_chunk(index, position, position + 1, stack)
+                    self._decode_chunk(stream, index, position, position + 1, stack)
                     yield Frame(position, index.times[position], stack.pop())
 
     def _frames(self) -> Iterator[Frame]:
-        index = _Index()
-        for frame, position in self._walk(index):
-            if position is not None:
-                image = self._upright.image(frame, len(index.pts) - 1)
-                yield Frame(position, index.times[position], image)
+        # A thread of its own decodes: beside the tracker's there is often time for it, and it takes longest.
+        for frame, number, position, time in ahead(self._chosen(), depth=1):
+            yield Frame(position, time, self._upright.image(frame, number))
 
     def _pictures(self) -> Iterator[Picture]:
+        for frame, number, position, time in self._chosen():
+            yield self._upright.picture(frame, number, position, time)
+
+    def _chosen(self) -> Iterator[tuple[av.VideoFrame, int, int, float]]:
+        """The chosen frames as decoded: number in the file, position among the chosen ones, and time."""
         index = _Index()
         for frame, position in self._walk(index):
             if position is not None:
-                number = len(index.pts) - 1
-                yield self._upright.picture(frame, number, position, index.times[position])
+                yield frame, len(index.pts) - 1, position, index.times[position]
 
     def _frames_reversed(self) -> Iterator[Frame]:
         if self._index is None:
@@ -137,10 +143,14 @@ class VideoFile(FrameSource):
         on_disk = max(1, DISK_BYTES // image_bytes)
 
         def decoded() -> Iterator[tuple[int, int, _Stack]]:
-            for first, last in index.chunks(in_memory, on_disk):
-                stack = _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes)
-                self._decode_chunk(index, first, last, stack)
-                yield first, last, stack
+            # One decoder for all chunks: it uses the memory of one for the next, where another would get it
+            # from the system page by page.
+            with self._open() as container:
+                stream = video_stream(container, self.label)
+                for first, last in index.chunks(in_memory, on_disk):
+                    stack = _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes)
+                    self._decode_chunk(stream, index, first, last, stack)
+                    yield first, last, stack
 
         for first, last, stack in ahead(decoded(), depth=1):
             with stack:
@@ -148,12 +158,10 @@ class VideoFile(FrameSource):
                     yield Frame(position, index.times[position], stack.pop())
 
     def _pick_on_the_way(self, indices: Collection[int]) -> Iterator[Frame]:
-        index = _Index()
-        for frame, position in self._walk(index) if indices else ():
+        for frame, number, position, time in self._chosen() if indices else ():
             if position in indices:
-                image = self._upright.image(frame, len(index.pts) - 1)
-                yield Frame(position, index.times[position], image)
-            if position is not None and position >= max(indices):
+                yield Frame(position, time, self._upright.image(frame, number))
+            if position >= max(indices):
                 return
 
     def _open(self) -> av.container.InputContainer:
@@ -214,13 +222,15 @@ class VideoFile(FrameSource):
                 return frame.pts
         return None
 
-    def _decode_chunk(self, index: _Index, first: int, last: int, stack: _Stack) -> None:
-        """Put the chosen frames `first` to `last` (exclusive) on `stack`."""
+    def _decode_chunk(
+        self, stream: av.video.stream.VideoStream, index: _Index, first: int, last: int, stack: _Stack
+    ) -> None:
+        """Put the chosen frames `first` to `last` (exclusive) on `stack`; `stream` is there to seek in."""
         numbers = index.kept[first:last]
         if index.is_ordered:
             targets = index.seek_targets(numbers[0])
             for target in targets[1:] if self._lands_late else targets:
-                if self._decode_after_seek(index, target, numbers, stack):
+                if self._decode_after_seek(stream, index, target, numbers, stack):
                     self._lands_late = target != targets[0]  # likewise for the other chunks
                     return
                 stack.clear()
@@ -232,26 +242,26 @@ class VideoFile(FrameSource):
                 return
         raise InputError(f"{self.label} changed or became unreadable while it was being read")
 
-    def _decode_after_seek(self, index: _Index, target: int, numbers: array, stack: _Stack) -> bool:
+    def _decode_after_seek(
+        self, stream: av.video.stream.VideoStream, index: _Index, target: int, numbers: array, stack: _Stack
+    ) -> bool:
         """Seek to a timestamp and collect frames; False as soon as these are not the ones seen before."""
-        with self._open() as container:
-            stream = video_stream(container, self.label)
-            try:
-                container.seek(target, stream=stream)
-            except av.error.FFmpegError:
+        try:
+            stream.container.seek(target, stream=stream)
+        except av.error.FFmpegError:
+            return False
+        found = 0
+        for frame in decode(stream.container, stream, self, after_seek=True):
+            number = numbers[found]
+            if frame.pts is None or frame.pts > index.pts[number]:
                 return False
-            found = 0
-            for frame in decode(container, stream, self, after_seek=True):
-                number = numbers[found]
-                if frame.pts is None or frame.pts > index.pts[number]:
+            if frame.pts == index.pts[number]:
+                if _checksum(frame) != index.checksums[number] and not frame.is_corrupt:
                     return False
-                if frame.pts == index.pts[number]:
-                    if _checksum(frame) != index.checksums[number] and not frame.is_corrupt:
-                        return False
-                    stack.push(frame, number)
-                    found += 1
-                    if found == len(numbers):
-                        return True
+                stack.push(frame, number)
+                found += 1
+                if found == len(numbers):
+                    return True
         return False
 
     def _check_window(self) -> None:
