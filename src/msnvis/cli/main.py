@@ -11,7 +11,20 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import msnvis
-from msnvis.cli import convert, demo, evaluate, evaluate_davis, export, info, models, pairs, run, synth, train
+from msnvis.cli import (
+    convert,
+    demo,
+    evaluate,
+    evaluate_davis,
+    export,
+    info,
+    models,
+    pairs,
+    run,
+    synth,
+    train,
+    weights,
+)
 from msnvis.cli.messages import end_with, error_sentence, exit_code, is_debugging, say_error
 
 #: Click's, wherever the installed Typer keeps its Click.
@@ -63,6 +76,7 @@ _command("export")(export.export)
 _command("convert")(convert.convert)
 _command("synth")(synth.synth)
 app.add_typer(train.app, name="train")
+app.add_typer(weights.app, name="weights")
 
 
 def _print_version(wanted: bool) -> None:

@@ -24,7 +24,7 @@ from msnvis.segmenters.efficientnet import EfficientNetLite0, fuse_batch_norm
 from msnvis.structures import Detections
 from msnvis.weights.files import weights_path
 from msnvis.weights.state import load_into
-from msnvis.weights.torchvision_files import published_weights, weight_file
+from msnvis.weights.torchvision_files import published_weights
 
 #: Grey of the bars beside a crop that is not square: 0 after normalisation by 0.5 and 0.5.
 _GREY = 128
@@ -181,7 +181,7 @@ def efficientnet_lite0(
     """The offline default; `weights` replaces the shipped file, the rest is as in `CropClassifier`."""
     space = label_space(labels)
     model = EfficientNetLite0()
-    load_into(model, weights or weights_path("efficientnet-lite0-imagenet"))
+    load_into(model, weights_path(weights or "efficientnet-lite0-imagenet"))
     fuse_batch_norm(model.eval())
     preprocessing = Preprocessing(_LITE0_SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     options = {"margin": margin, "flip": flip, "batch_size": batch_size}
@@ -207,7 +207,7 @@ def torchvision_classifier(
     space = label_space(labels)
     published = published_weights(name, torchvision.models)
     model = torchvision.models.get_model(name, weights=None)
-    load_into(model, weights or weights_path(weight_file(published)))
+    load_into(model, weights_path(weights or f"torchvision:{name}"))
     transform = published.transforms()
     preprocessing = Preprocessing(transform.crop_size[0], tuple(transform.mean), tuple(transform.std))
     options = {"margin": margin, "flip": flip, "batch_size": batch_size}

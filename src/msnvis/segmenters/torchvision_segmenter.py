@@ -18,10 +18,9 @@ from msnvis.segmenters.base import Segmenter, segmenters
 from msnvis.structures import Detections
 from msnvis.weights.files import weights_path
 from msnvis.weights.state import load_into
-from msnvis.weights.torchvision_files import published_weights, weight_file
+from msnvis.weights.torchvision_files import MASK_DETECTORS, published_weights
 
 _MASK_THRESHOLD = 0.5
-_MODELS = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2")
 
 
 class TorchvisionSegmenter(Segmenter):
@@ -79,7 +78,7 @@ def torchvision_segmenter(
 
     Args:
         name: of the model in torchvision.
-        weights: a local state dict instead of torchvision's published one.
+        weights: a local state dict instead of torchvision's published one, or a name of the list.
         device: ``auto``, ``cpu``, ``cuda``...
         pretrained: False leaves the network untrained.
         score_threshold: detections below are dropped.
@@ -90,9 +89,9 @@ def torchvision_segmenter(
         UnknownPartError: torchvision has no such mask detector.
         WeightsError: the weights cannot be had or do not fit.
     """
-    published = published_weights(name, detection)
-    if name not in _MODELS:
-        raise OptionError(f"'torchvision:{name}' gives no masks; use one of: {', '.join(_MODELS)}")
+    published_weights(name, detection)  # raises where there is no such model
+    if name not in MASK_DETECTORS:
+        raise OptionError(f"'torchvision:{name}' gives no masks; use one of: {', '.join(MASK_DETECTORS)}")
     model = detection.__dict__[name](
         weights=None,
         weights_backbone=None,
@@ -106,5 +105,5 @@ def torchvision_segmenter(
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = 0.0
     if weights is not None or pretrained:
-        load_into(model, weights or weights_path(weight_file(published)))
+        load_into(model, weights_path(weights or f"torchvision:{name}"))
     return TorchvisionSegmenter(model.eval(), pick_device(device))

