@@ -126,8 +126,8 @@ def iou_matrix(first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
         return np.zeros((len(first), len(second)))
     if len({tuple(rle["size"]) for rle in (*first, *second)}) > 1:
         raise ValueError("masks of frames of different size have no overlap; resize them first")
-    iou = coco_mask.iou(list(first), list(second), [False] * len(second))
-    return np.nan_to_num(np.asarray(iou, dtype=np.float64))
+    iou = np.asarray(coco_mask.iou(list(first), list(second), [False] * len(second)), np.float64)
+    return np.where(np.isnan(iou), 0.0, iou)
 
 
 def intersections(first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:

@@ -325,7 +325,8 @@ class _Run:
             return tracked
         with self.parts.timings.measure("encode"):
             seen = forward[frame.index]
-        return tracked[~np.isin(tracked.ids, list(self.matcher.add(frame.index, frame.image, seen, tracked)))]
+        known = self.matcher.add(frame.index, frame.image, seen, tracked)
+        return tracked[[k for k, id_ in enumerate(tracked.ids.tolist()) if id_ not in known]]
 
     def _keep(self, store: DetectionStore, index: int, detections: Detections) -> None:
         with self.parts.timings.measure("encode"):

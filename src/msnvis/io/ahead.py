@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,13 +23,34 @@ def ahead(items: Iterable[T], depth: int = DEPTH) -> Iterator[T]:
     ['a', 'b', 'c']
     """
     iterator, end = iter(items), object()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as thread:
-        waiting = deque(thread.submit(next, iterator, end) for _ in range(depth))
-        try:
-            while (item := waiting.popleft().result()) is not end:
-                waiting.append(thread.submit(next, iterator, end))
-                yield item
-        finally:
-            thread.shutdown(cancel_futures=True)
-            if hasattr(iterator, "close"):
-                iterator.close()
+    wanted: SimpleQueue[bool] = SimpleQueue()  # a fraction of the work of an executor and its futures
+    made: SimpleQueue[tuple[T | object, BaseException | None]] = SimpleQueue()
+
+    def make() -> None:
+        while wanted.get():
+            try:
+                made.put((next(iterator, end), None))
+            except BaseException as error:
+                made.put((end, error))
+
+    thread = Thread(target=make, name="ahead", daemon=True)  # one that nobody closed must not keep Python
+    thread.start()
+    try:
+        for _ in range(depth):
+            wanted.put(True)
+        while True:
+            item, error = made.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            wanted.put(True)
+            yield item
+    finally:
+        with suppress(Empty):
+            while True:
+                wanted.get_nowait()
+        wanted.put(False)
+        thread.join()
+        if hasattr(iterator, "close"):
+            iterator.close()

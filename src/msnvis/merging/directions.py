@@ -147,11 +147,11 @@ class DirectionMatcher:
     ) -> None:
         weights = np.minimum(forward.scores[:, None], backward.scores) + 1e-9  # never 0, scores may be
         keys = product(forward.ids.tolist(), backward.ids.tolist())
-        for key, weight, weighted in zip(keys, weights.flat, (weights * iou).flat, strict=True):
-            if key not in self._overlaps:
-                self._overlaps[key] = _Overlap()
-            self._overlaps[key].weight += weight
-            self._overlaps[key].weighted_iou += weighted
+        both = zip(weights.ravel().tolist(), (weights * iou).ravel().tolist(), strict=True)
+        for key, (weight, weighted) in zip(keys, both, strict=True):
+            overlap = self._overlaps.get(key) or self._overlaps.setdefault(key, _Overlap())
+            overlap.weight += weight
+            overlap.weighted_iou += weighted
         for i, j in pairs:
             self._overlaps[int(forward.ids[i]), int(backward.ids[j])].associated_iou += iou[i, j]
 

@@ -27,4 +27,5 @@ def associate(iou: np.ndarray, threshold: float = ASSOCIATION_IOU) -> list[tuple
     """
     useful = np.where(iou > threshold, iou, 0.0)
     rows, columns = linear_sum_assignment(useful, maximize=True)
-    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if useful[i, j] > 0]
+    real = useful[rows, columns] > 0
+    return list(zip(rows[real].tolist(), columns[real].tolist(), strict=True))

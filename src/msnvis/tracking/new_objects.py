@@ -80,11 +80,12 @@ def find_duplicates(rles: Sequence[RLE], duplicate_iou: float = 0.7) -> list[int
 def _iou_bound(rles: Sequence[RLE]) -> np.ndarray:
     """``(N, N)`` numbers that the IoU cannot exceed, from boxes and areas alone: cheap, and most are low."""
     box, area = mask_ops.boxes(rles), mask_ops.areas(rles).astype(float)
-    low = np.maximum(box[:, None, :2], box[None, :, :2])
-    high = np.minimum(box[:, None, 2:], box[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    smaller = np.minimum(shared, np.minimum(area[:, None], area))
-    return smaller / np.maximum(np.maximum(area[:, None], area), 1)
+    left, top, right, bottom = box.T
+    width = np.minimum.outer(right, right) - np.maximum.outer(left, left)
+    height = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    smaller = np.minimum(shared, np.minimum.outer(area, area))
+    return smaller / np.maximum(np.maximum.outer(area, area), 1)
 
 
 def _may_be_same_class(first: int, second: int) -> bool:

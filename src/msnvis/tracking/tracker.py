@@ -173,8 +173,9 @@ class Tracker:
         with self.timings.measure("associate"):
             self._coast(propagated, {id_ for _, id_ in pairs})
             self._drop_duplicates(image)
-            matched = np.isin(np.arange(len(found)), [i for i, _ in pairs])
-            candidates = found[~matched & (found.scores >= self.options.score_threshold)]
+            is_candidate = found.scores >= self.options.score_threshold
+            is_candidate[[i for i, _ in pairs]] = False
+            candidates = found[is_candidate]
             self._add(image, self._new_objects(candidates))
             self._retire()
             result = self._result(found.size)
