@@ -249,7 +249,7 @@ def test_transformers_classifier_maps_by_name(vit_folder, coloured):
 def test_transformers_classifier_that_does_not_exist(tmp_path, monkeypatch):
     pytest.importorskip("transformers", reason="needs msnvis[transformers]")
     monkeypatch.setenv("MSNVIS_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="transformers cannot load"):
+    with pytest.raises(WeightsError, match="neither a folder nor a model"):
         create_classifier(f"transformers:{tmp_path / 'nothing'}")
 
 

@@ -1,13 +1,20 @@
 """What every segmenter must do. One that needs no download gets these tests by an entry in `MAKERS`."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from msnvis.datasets.labels import label_space
 from msnvis.errors import OptionError, UnknownPartError, WeightsError
 from msnvis.segmenters import create_segmenter
+from msnvis.segmenters.cascade import CascadeMaskRCNN
+from msnvis.segmenters.cascade_config import PUBLISHED
+from msnvis.segmenters.cascade_segmenter import CascadeSegmenter
+from msnvis.segmenters.swin import SwinConfig, SwinFeatures
+from msnvis.segmenters.swin_cascade import PREPROCESSING
 from msnvis.segmenters.torchvision_segmenter import TorchvisionSegmenter
 
 SIZES = ((48, 64), (40, 30), (48, 64))
@@ -42,8 +49,34 @@ def torchvision(version):
     return make
 
 
+def swin_cascade(tmp_path):
+    network = CascadeMaskRCNN(
+        SwinFeatures(SwinConfig(8, (1, 2, 1, 1), (1, 1, 2, 2), drop_path=0.2)),
+        80,
+        replace(PUBLISHED, channels=8, box_fc=8, test_proposals=20, score_threshold=0.0, max_detections=5),
+    )
+    preprocessing = replace(PREPROCESSING, short_side=48, long_side=80)
+    return CascadeSegmenter(network, label_space("coco").classes, preprocessing)
+
+
+def transformers(kind):
+    def make(tmp_path):
+        pytest.importorskip("transformers", reason="needs msnvis[transformers]")
+        import tiny_transformers
+
+        folder = tiny_transformers.save(kind, tmp_path)
+        return create_segmenter(f"transformers:{folder}", device="cpu", min_score=0.0)
+
+    return make
+
+
 MAKERS = {
     "precomputed": precomputed,
+    "swin cascade": swin_cascade,
+    "mask2former": transformers("mask2former"),
+    "maskformer": transformers("maskformer"),
+    "eomt": transformers("eomt"),
+    "rf-detr": transformers("rf_detr"),
     "torchvision v1": torchvision(""),
     "torchvision v2": torchvision("_v2"),
 }

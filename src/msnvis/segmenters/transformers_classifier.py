@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from msnvis.datasets.labels import LabelSpace, class_map, imagenet_classes, imagenet_map, label_space
-from msnvis.errors import MissingExtraError, OptionError, WeightsError
+from msnvis.errors import MissingExtraError, OptionError
 from msnvis.segmenters.classifier import classifiers
 from msnvis.segmenters.imagenet_classifiers import (
     BATCH_SIZE,
@@ -17,7 +17,7 @@ from msnvis.segmenters.imagenet_classifiers import (
     Preprocessing,
     classifier_of,
 )
-from msnvis.weights.files import is_offline
+from msnvis.weights.hub import load_from_hub
 
 #: Share of the 1000 labels that must agree by name before a head is taken for ImageNet-1k in the usual order.
 _IMAGENET_AGREEMENT = 0.8
@@ -51,17 +51,12 @@ def transformers_classifier(
             f"classifier 'transformers:{name}' needs `pip install msnvis[transformers]`"
         ) from error
 
+    def load(folder: str) -> tuple[AutoImageProcessor, nn.Module]:
+        model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True)
+        return AutoImageProcessor.from_pretrained(folder), model
+
     space = label_space(labels)
-    try:
-        processor = AutoImageProcessor.from_pretrained(name, local_files_only=is_offline())
-        model = AutoModelForImageClassification.from_pretrained(
-            name, local_files_only=is_offline(), use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"transformers cannot load '{name}' ({reason}); give a model of the hub or a folder"
-        ) from error
+    processor, model = load_from_hub(name, load)
     to_labels = label_matrix(model.config.id2label, space)
     if not to_labels.any():
         raise OptionError(

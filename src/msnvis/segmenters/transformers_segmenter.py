@@ -1,0 +1,208 @@
+"""Instance segmenters of the transformers library, found on the Hugging Face hub or in a folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from msnvis.datasets.labels import class_map, label_space
+from msnvis.devices import pick_device
+from msnvis.errors import MissingExtraError, OptionError, WeightsError
+from msnvis.segmenters.base import Segmenter, segmenters
+from msnvis.structures import Detections
+from msnvis.weights.hub import load_from_hub
+
+#: `model_type` of a configuration -> the class that loads such models.
+_LOADERS = {
+    "mask2former": "AutoModelForUniversalSegmentation",
+    "maskformer": "AutoModelForUniversalSegmentation",
+    "eomt": "AutoModelForUniversalSegmentation",
+    "eomt_dinov3": "AutoModelForUniversalSegmentation",
+    "rf_detr": "AutoModelForInstanceSegmentation",
+}
+#: Their post-processing enlarges the finished masks of all queries, pixel by pixel; only those that are kept
+#: need it.
+_ENLARGED_LAST = ("mask2former", "maskformer")
+#: COCO's classes as Mask2Former's COCO models call them, and as we do.
+_ALIASES = {
+    "motorbike": "motorcycle",
+    "aeroplane": "airplane",
+    "sofa": "couch",
+    "pottedplant": "potted plant",
+    "diningtable": "dining table",
+    "tvmonitor": "tv",
+}
+
+
+class TransformersSegmenter(Segmenter):
+    """Runs a model with the image processor and the post-processing that belong to it.
+
+    Masks overlap where the post-processing allows (all but EoMT). Objects of labels that are not among
+    `columns` are left out.
+
+    Args:
+        model: in evaluation mode, on its device.
+        processor: its image processor.
+        classes: C names.
+        columns: label of the model -> index in `classes`.
+        min_score: detections of a lower score are dropped.
+        max_detections: at most so many an image.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        processor: Any,
+        classes: Sequence[str],
+        columns: Mapping[int, int],
+        *,
+        min_score: float,
+        max_detections: int,
+    ) -> None:
+        self.model, self.processor = model, processor
+        self.classes, self.columns = tuple(classes), dict(columns)
+        self.min_score, self.max_detections = min_score, max_detections
+        self.device = next(model.parameters()).device
+        self._enlarge = model.config.model_type in _ENLARGED_LAST
+        self._process = processor.post_process_instance_segmentation
+        overlaps = "return_binary_maps" in inspect.signature(self._process).parameters
+        self._options = {"return_binary_maps": True} if overlaps else {}
+
+    @torch.inference_mode()
+    def segment(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        # One at a time: a batch is padded to its largest image, which changes results.
+        return [self._segment(image) for image in images]
+
+    def _segment(self, image: np.ndarray) -> Detections:
+        size = (image.shape[0], image.shape[1])
+        inputs = self.processor(images=np.ascontiguousarray(image), return_tensors="pt").to(self.device)
+        outputs = self.model(**inputs)
+        if "pixel_mask" in inputs:
+            without_padding(outputs, inputs["pixel_mask"][0])
+        targets = {} if self._enlarge else {"target_sizes": [size]}
+        found = self._process(outputs, threshold=self.min_score, **targets, **self._options)[0]
+        segments = found["segments_info"]
+        kept = [i for i, segment in enumerate(segments) if segment["label_id"] in self.columns]
+        kept = sorted(kept, key=lambda i: -segments[i]["score"])[: self.max_detections]
+        if not kept:
+            return Detections.empty(size, len(self.classes))
+        ids = [segments[i]["id"] for i in kept]
+        masks = _at_size(_masks(found["segmentation"], kept, ids), size)
+        scores = np.array([segments[i]["score"] for i in kept], np.float32)
+        class_scores = np.zeros((len(kept), len(self.classes)), np.float32)
+        class_scores[np.arange(len(kept)), [self.columns[segments[i]["label_id"]] for i in kept]] = scores
+        visible = masks.any(axis=(1, 2))
+        return Detections.from_masks(masks[visible], scores[visible], class_scores[visible])
+
+
+def without_padding(outputs: Any, pixel_mask: Tensor) -> None:
+    """Stretch the mask logits of `outputs` so that they show the image without its padding.
+
+    The library's post-processing takes padding for a part of the image, which would shift masks.
+
+    Args:
+        outputs: with ``masks_queries_logits`` of ``(1, Q, h, w)``, which are replaced.
+        pixel_mask: ``(H, W)``, 1 in the image, 0 in the padding at its right and bottom.
+    """
+    across = pixel_mask.any(dim=0).float().mean().item()
+    down = pixel_mask.any(dim=1).float().mean().item()
+    if min(across, down) < 1:
+        logits = outputs.masks_queries_logits
+        place = logits.new_tensor([[[across, 0, across - 1], [0, down, down - 1]]])
+        grid = F.affine_grid(place, list(logits.shape), align_corners=False)
+        outputs.masks_queries_logits = F.grid_sample(logits, grid, padding_mode="border", align_corners=False)
+
+
+def _masks(segmentation: Tensor, rows: list[int], ids: list[int]) -> Tensor:
+    """``(N, h, w)`` bool: those `rows` of a stack, or those `ids` of a label map."""
+    if segmentation.ndim == 3:
+        return segmentation[rows] > 0
+    return segmentation[None] == torch.tensor(ids, device=segmentation.device)[:, None, None]
+
+
+def _at_size(masks: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """``(N, *size)`` bool, by the nearest pixel as in the library's post-processing."""
+    if tuple(masks.shape[1:]) != size:
+        masks = F.interpolate(masks[:, None].float(), size=size, mode="nearest")[:, 0] > 0
+    return masks.cpu().numpy()
+
+
+@segmenters.register(
+    "transformers:",
+    summary="Mask2Former, MaskFormer, EoMT, RF-DETR, such as "
+    "transformers:facebook/mask2former-swin-base-coco-instance",
+    needs="extra 'transformers', download",
+)
+def transformers_segmenter(
+    name: str,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    *,
+    min_score: float = 0.1,
+    max_detections: int = 100,
+    keep_unknown: bool = False,
+) -> TransformersSegmenter:
+    """Load an instance segmenter; images are scaled as its own image processor says.
+
+    Args:
+        name: a model of the Hugging Face hub or a folder, with safetensors weights.
+        weights: a folder to load instead.
+        device: ``auto``, ``cpu``, ``cuda``...
+        min_score, max_detections: as in `TransformersSegmenter`.
+        keep_unknown: keep objects whose label no label space knows; the stuff classes of panoptic models
+            are such.
+
+    Raises:
+        MissingExtraError: transformers is not installed.
+        WeightsError: there is no such model, it cannot be had, or it is no instance segmenter.
+        OptionError: no label space knows any of its labels.
+
+    >>> from msnvis import create_segmenter
+    >>> create_segmenter("transformers:facebook/mask2former-swin-base-coco-instance")  # doctest: +SKIP
+    """
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtraError(f"segmenter 'transformers:{name}' needs `pip install msnvis[transformers]`")
+    model, processor = load_from_hub(str(weights or name), _load)
+    labels = [model.config.id2label[index].split(",")[0].strip() for index in sorted(model.config.id2label)]
+    classes, columns = known_classes(labels, keep_unknown)
+    if not classes:
+        raise OptionError(
+            f"no label space knows a label of '{name}', such as '{labels[0]}'; set keep_unknown to keep all"
+        )
+    model = model.eval().to(pick_device(device))
+    options = {"min_score": min_score, "max_detections": max_detections}
+    return TransformersSegmenter(model, processor, classes, columns, **options)
+
+
+def known_classes(labels: Sequence[str], keep_unknown: bool) -> tuple[list[str], dict[int, int]]:
+    """Names of the classes to keep, and which label is which of them.
+
+    >>> known_classes(["tvmonitor", "wall", "dog"], keep_unknown=False)
+    (['tv', 'dog'], {0: 0, 2: 1})
+    """
+    names = [_ALIASES.get(label, label) for label in labels]
+    known = class_map(names, label_space("any")).any(axis=1)
+    kept = [index for index, name in enumerate(names) if known[index] or keep_unknown]
+    return [names[index] for index in kept], {label: column for column, label in enumerate(kept)}
+
+
+def _load(folder: str) -> tuple[nn.Module, Any]:
+    import transformers
+
+    kind = transformers.AutoConfig.from_pretrained(folder).model_type
+    loader = getattr(transformers, _LOADERS.get(kind, ""), None)
+    if loader is None:
+        raise WeightsError(
+            f"'{folder}' holds a model of kind '{kind}'; segmenters of transformers are, where the version "
+            f"has it: {', '.join(_LOADERS)}"
+        )
+    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    return loader.from_pretrained(folder, use_safetensors=True), processor
