@@ -28,6 +28,7 @@ from msnvis.merging.directions import (
 )
 from msnvis.merging.human_object import join_companions
 from msnvis.merging.store import DetectionStore
+from msnvis.presets import PartName, naming_preset, preset_options
 from msnvis.propagators import Propagator, propagators
 from msnvis.registry import Registry, did_you_mean
 from msnvis.segmenters import Classifier, Segmenter, classifiers, segmenters
@@ -64,7 +65,8 @@ class ProgressEvent:
 class VideoInstanceSegmenter:
     """Finds, tracks and names every object of a video.
 
-    Parts are given by name (`msnvis models` lists them) or ready-made.
+    Parts are given by name (`msnvis models` lists them), by name with options of their own, such as
+    ``("cfbi", {"flip": True})``, or ready-made.
 
     Args:
         segmenter: stage 1, finds the objects of single frames.
@@ -105,10 +107,10 @@ class VideoInstanceSegmenter:
 
     def __init__(
         self,
-        segmenter: str | Segmenter = "compact",
-        propagator: str | Propagator = "flow",
-        selector: str | Selector = "score",
-        classifier: str | Classifier = "efficientnet-lite0",
+        segmenter: PartName | Segmenter = "compact",
+        propagator: PartName | Propagator = "flow",
+        selector: PartName | Selector = "score",
+        classifier: PartName | Classifier = "efficientnet-lite0",
         *,
         labels: str = "ytvis2021",
         direction: Direction = "both",
@@ -164,6 +166,24 @@ class VideoInstanceSegmenter:
         self._to_labels = with_elsewhere(class_map(self.segmenter.classes, self.labels), has_name)
         self.timings = Timings()
         self.interrupted = False
+
+    @classmethod
+    def from_preset(cls, preset: str, **options: object) -> VideoInstanceSegmenter:
+        """Parts that go together: ``compact``, ``paper`` or ``best`` (`msnvis models` says what they are).
+
+        Args:
+            preset: its name.
+            options: of the class; they win over those of the preset.
+
+        Raises:
+            UnknownPartError: there is no such preset, or a part of it is not known.
+            MsnvisError: a part lacks its extra or its weights; the text says what to install or fetch.
+
+        >>> VideoInstanceSegmenter.from_preset("paper", direction="forward")  # doctest: +SKIP
+        """
+        chosen = {**preset_options(preset), **options}
+        with naming_preset(preset):
+            return cls(**chosen)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -400,11 +420,13 @@ def _open(source: str | os.PathLike[str] | Frames) -> FrameSource:
     return source_from_frames(source)
 
 
-def _part(registry: Registry[T], part: str | T, **offers: object) -> T:
-    """Make a part that is given by name, with those of `offers` that are options of it."""
-    if not isinstance(part, str):
+def _part(registry: Registry[T], part: PartName | T, **offers: object) -> T:
+    """Make a part that is given by name, with its own options and those of `offers` that it takes."""
+    if not isinstance(part, str | tuple):
         return part
-    return registry.create(part, **{name: v for name, v in offers.items() if registry.takes(part, name)})
+    name, options = (part, {}) if isinstance(part, str) else part
+    taken = {option: value for option, value in offers.items() if registry.takes(name, option)}
+    return registry.create(name, **{**taken, **options})
 
 
 def _take(kind: type, options: dict[str, float]) -> dict[str, float]:

@@ -62,7 +62,7 @@ class Registry(Generic[T]):
             OptionError: it has no such option, or needs one that is not given.
         """
         factory = self._factory(name)
-        _check_options(f"{self.kind} '{name}'", inspect.signature(factory), options)
+        _check_options(f"{self.kind} '{name}'", inspect.signature(factory), options, self._needs(name))
         return factory(**options)
 
     def takes(self, name: str, option: str) -> bool:
@@ -72,6 +72,10 @@ class Registry(Generic[T]):
             UnknownPartError: there is no such part.
         """
         return option in _option_names(inspect.signature(self._factory(name)))
+
+    def _needs(self, name: str) -> str:
+        family = name.partition(":")[0] + ":"
+        return (self._entries.get(name) or self._entries[family]).needs
 
     def _factory(self, name: str) -> Callable[..., T]:
         entries = self.entries()
@@ -106,7 +110,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
-def _check_options(part: str, signature: inspect.Signature, options: dict[str, object]) -> None:
+def _check_options(part: str, signature: inspect.Signature, options: dict[str, object], needs: str) -> None:
     """Raise `OptionError` where calling with `options` would be a `TypeError`."""
     try:
         signature.bind(**options)
@@ -116,7 +120,8 @@ def _check_options(part: str, signature: inspect.Signature, options: dict[str, o
         unknown = next((option for option in options if option not in names), None)
         if unknown is None or takes_any:
             missing = next(name for name in names if name not in options and _is_required(signature, name))
-            raise OptionError(f"{part} needs the option '{missing}'") from None
+            what = "" if needs == "nothing" else f" ({needs})"
+            raise OptionError(f"{part} needs the option '{missing}'{what}") from None
         hint = did_you_mean(unknown, sorted(names)) if names else "it takes none"
         raise OptionError(f"{part} has no option '{unknown}'; {hint}") from None
 

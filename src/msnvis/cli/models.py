@@ -20,7 +20,7 @@ def models(
         bool, typer.Option("--cost", help="Parameters and multiply-accumulates of the selection networks.")
     ] = False,
 ) -> None:
-    """List every part, label space and output format by name, with what it is and what it needs."""
+    """List every part, preset, label space and output format by name, with what it is and what it needs."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     console.print(_costs(name) if cost or name else _parts())
 
@@ -30,6 +30,7 @@ def _parts() -> Table:
     from msnvis.datasets.formats import dataset_formats
     from msnvis.datasets.labels import LABEL_SPACES, label_space
     from msnvis.io.writers import formats
+    from msnvis.presets import PRESETS
     from msnvis.propagators import propagators
     from msnvis.segmenters import classifiers, segmenters
     from msnvis.selection import selectors
@@ -47,6 +48,8 @@ def _parts() -> Table:
             # A name that ends in ":" is a family; the user completes it.
             shown = entry.name + "NAME" if entry.name.endswith(":") else entry.name
             table.add_row(registry.kind, shown, escape(entry.summary), escape(entry.needs))
+    for name, preset in PRESETS.items():
+        table.add_row("preset", name, preset.summary, "what its parts need")
     for space in LABEL_SPACES:
         table.add_row("labels", space, f"{len(label_space(space).classes)} classes", "nothing")
     return table

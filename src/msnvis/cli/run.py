@@ -30,16 +30,25 @@ def run(
             "--output", "-o", metavar="DIR", help="Where results go; one folder each for several inputs."
         ),
     ] = Path("out"),
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Parts that go together: compact, paper or best; other options win over it."
+        ),
+    ] = None,
     segmenter: Annotated[str, typer.Option(metavar="NAME", help="Finds objects in a frame.")] = "compact",
     segmenter_weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights for the segmenter instead of its own.")
+        str | None, typer.Option(metavar="FILE", help="Weights for the segmenter instead of its own.")
     ] = None,
     propagator: Annotated[
         str, typer.Option(metavar="NAME", help="Carries masks to the next frame.")
     ] = "flow",
+    propagator_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Weights for the propagator instead of its own.")
+    ] = None,
     selector: Annotated[str, typer.Option(metavar="NAME", help="Takes the better of two masks.")] = "score",
     selector_weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights for the selector: msn, selector-net.")
+        str | None, typer.Option(metavar="FILE", help="Weights for the selector: msn, selector-net.")
     ] = None,
     classifier: Annotated[
         str, typer.Option(metavar="NAME", help="Helps to name objects; `none` leaves it to the segmenter.")
@@ -99,30 +108,34 @@ def run(
     # Imported here because it loads torch, which takes seconds.
     from msnvis.io.writers import formats as known_formats
     from msnvis.pipeline import VideoInstanceSegmenter
-    from msnvis.segmenters import create_segmenter
-    from msnvis.selection import create_selector
+    from msnvis.presets import naming_preset
 
     formats = tuple(format or DEFAULT_FORMATS)
     for name in formats:
         known_formats.create(name)  # a wrong name is better told now than after an hour
-    parts = VideoInstanceSegmenter(
-        segmenter=segmenter
-        if segmenter_weights is None
-        else create_segmenter(segmenter, weights=segmenter_weights, device=device),
-        propagator=propagator,
-        selector=selector
-        if selector_weights is None
-        else create_selector(selector, weights=selector_weights, device=device),
-        classifier=classifier,
-        labels=labels,
-        direction=direction,
-        score_threshold=score_threshold,
-        max_objects=max_objects,
-        max_lost=keep_alive,
-        shots=shots,
-        human_objects=human_objects,
-        device=device,
-    )
+    given = {
+        "segmenter": segmenter,
+        "propagator": propagator,
+        "selector": selector,
+        "classifier": classifier,
+        "labels": labels,
+        "direction": direction,
+        "score_threshold": score_threshold,
+        "max_objects": max_objects,
+        "keep_alive": keep_alive,
+        "shots": shots,
+        "human_objects": human_objects,
+        "device": device,
+    }
+    options = {**given, **(_over_preset(ctx, preset, given) if preset else {})}
+    options["max_lost"] = options.pop("keep_alive")
+    weights = {"segmenter": segmenter_weights, "propagator": propagator_weights, "selector": selector_weights}
+    for kind, file in weights.items():
+        if file is not None:
+            name, own = (options[kind], {}) if isinstance(options[kind], str) else options[kind]
+            options[kind] = (name, {**own, "weights": file})
+    with naming_preset(preset):
+        parts = VideoInstanceSegmenter(**options)
     window = {"start": start, "end": end, "stride": stride, "max_side": max_side}
     job = Job(parts, window, output, formats, own_folders=len(inputs) > 1)
     errors: list[Exception] = []
@@ -138,3 +151,12 @@ def run(
         if len(inputs) > 1:
             say_error(f"{len(errors)} of {len(inputs)} inputs failed")
         raise typer.Exit(exit_code(errors))
+
+
+def _over_preset(ctx: typer.Context, preset: str, options: dict[str, object]) -> dict[str, object]:
+    """The preset's options, and over them those of `options` that the user gave."""
+    from msnvis.presets import preset_options
+
+    sources = {name: ctx.get_parameter_source(name) for name in options}
+    given = {name: v for name, v in options.items() if sources[name] and sources[name].name == "COMMANDLINE"}
+    return {**preset_options(preset), **given}
