@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +71,15 @@ def evaluate(
             "--min-score", help="For --tracking and --diagnose: leave out tracks with a lower score."
         ),
     ] = 0.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Processes that compare masks; one for each processor if left out.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Compare RESULTS with the ground truth: mAP, AP50, AP75, AR1, AR10 and more, in percent."""
     # Imported here because it takes a while and `--help` does not need it.
@@ -81,7 +91,14 @@ def evaluate(
     truth = read_ground_truth(annotations)
     # Results for the evaluation alone need not fit into memory.
     found = load_results(results) if tracking or diagnosis else results
-    report = evaluate(found, truth, class_agnostic=class_agnostic, bootstrap=bootstrap, seed=seed)
+    report = evaluate(
+        found,
+        truth,
+        class_agnostic=class_agnostic,
+        bootstrap=bootstrap,
+        seed=seed,
+        workers=workers or os.cpu_count() or 1,
+    )
     for note in report.notes:
         say_warning(note)
     outputs = [(json, report.to_json), (csv, report.to_csv)]

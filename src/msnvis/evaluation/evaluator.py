@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 import numpy as np
 
-from msnvis.datasets.formats.segmentations import encoded_masks
-from msnvis.datasets.video import AnnotatedTrack
 from msnvis.errors import OptionError
+from msnvis.evaluation.batches import (
+    Batch,
+    BrokenTruth,
+    Key,
+    Member,
+    as_tracks,
+    masks_of,
+)
 from msnvis.evaluation.curves import accumulate
 from msnvis.evaluation.ground_truth import Annotations, GroundTruth, TrueVideo, read_ground_truth
 from msnvis.evaluation.matching import CategoryMatches, Objects, Tracks, match
@@ -18,24 +24,19 @@ from msnvis.evaluation.overlap import compare
 from msnvis.evaluation.problems import refuse
 from msnvis.evaluation.report import Report
 from msnvis.evaluation.resampling import intervals
-from msnvis.evaluation.results import Head, Results, ResultsReader
+from msnvis.evaluation.results import Results, ResultsReader
 from msnvis.evaluation.settings import ANY_CATEGORY
-from msnvis.masks import RLE
+from msnvis.evaluation.workers import can_fork, spread
 
 _NOTE_ON_0 = (
     "what is matched to the annotation with id 0 counts as wrong, as in the official evaluation, where 0 "
     "stands for no match; number annotations from 1"
 )
 
-
-class _BrokenTruth(ValueError):
-    """A mask of the ground truth is malformed."""
-
-
-#: Category id and video id.
-_Key = tuple[int, int]
-#: An object of the ground truth and its mean area.
-_Member = tuple[AnnotatedTrack, float]
+#: With fewer, another process costs more than it saves.
+_VIDEOS_PER_WORKER = 20
+#: For processes; each portion costs a start of all of them.
+_MASKS_PER_PORTION = 60_000
 
 
 def evaluate(
@@ -45,6 +46,7 @@ def evaluate(
     class_agnostic: bool = False,
     bootstrap: int = 0,
     seed: int = 0,
+    workers: int = 1,
 ) -> Report:
     """Evaluate video instance segmentation, with the numbers of the official YouTube-VIS evaluation.
 
@@ -60,10 +62,13 @@ def evaluate(
         bootstrap: number of samples of the videos (drawn with replacement) from which 95 % confidence
             intervals are taken; 0 for none.
         seed: of these samples.
+        workers: processes that compare masks; no number changes with it. With more than one, a script needs
+            the usual ``if __name__ == "__main__":``. Few videos are compared in this process.
 
     Raises:
         InputError: a file cannot be read, or entries of it are wrong; all are named or counted.
-        OptionError: `bootstrap` is negative.
+        OptionError: `bootstrap` is negative, or `workers` below 1.
+        MsnvisError: a worker process ended too early.
 
     >>> mask = {"size": [2, 2], "counts": "04"}
     >>> truth = {"videos": [{"id": 1, "width": 2, "height": 2, "length": 1}],
@@ -75,12 +80,14 @@ def evaluate(
     """
     if bootstrap < 0:
         raise OptionError(f"bootstrap={bootstrap} is no number of samples; give 0 for none, or 1000")
-    _keep_freed_memory()
+    if workers < 1:
+        raise OptionError(f"workers={workers} is no number of processes; give 1 or more")
     truth = read_ground_truth(annotations, check=False)
     categories = {ANY_CATEGORY: "all"} if class_agnostic else truth.categories
     try:
-        matches = list(_match_all(results, truth, class_agnostic))
-    except _BrokenTruth:
+        workers = min(workers, len(truth.videos) // _VIDEOS_PER_WORKER) if can_fork() else 1
+        matches = list(_match_all(results, truth, class_agnostic, max(workers, 1)))
+    except BrokenTruth:
         read_ground_truth(annotations)  # it says what is wrong with which
         raise
     precision, recall, scores = accumulate(matches, list(categories))
@@ -97,23 +104,17 @@ def evaluate(
     )
 
 
-def _keep_freed_memory() -> None:
-    """Have glibc keep freed arrays of up to this size for the next ones; elsewhere it does nothing.
-
-    glibc's ``malloc`` takes the largest block that it has given back to the system for what a program needs
-    again and again (``M_MMAP_THRESHOLD`` in mallopt(3)). Without one it gives back every array of a video and
-    then gets it anew, page by page, which takes an eighth of the time of an evaluation.
-    """
-    np.empty(1 << 24, np.uint8)
-
-
-def _match_all(results: Results, truth: GroundTruth, class_agnostic: bool) -> Iterator[CategoryMatches]:
+def _match_all(
+    results: Results, truth: GroundTruth, class_agnostic: bool, workers: int
+) -> Iterator[CategoryMatches]:
     """By category and then video, both by growing id."""
     members = _group_objects(truth, class_agnostic)
-    found: dict[_Key, list[Tracks]] = defaultdict(list)
+    found: dict[Key, list[Tracks]] = defaultdict(list)
     reader = ResultsReader(truth, class_agnostic)
-    for batch in reader.batches(results):
-        for key, tracks in _compare_batch(batch, reader, members, class_agnostic):
+    batches = (Batch(heads, members, class_agnostic) for heads in reader.batches(results))
+    for batch, compared in spread(Batch.compare, _portions(batches, workers), workers):
+        compared = compared or batch.mended(reader)
+        for key, tracks in batch.tracks(*compared) if compared else ():
             found[key].append(tracks)
     if not truth.checked:
         for key in members.keys() - found.keys():
@@ -121,14 +122,26 @@ def _match_all(results: Results, truth: GroundTruth, class_agnostic: bool) -> It
     refuse(reader.problems)
     for key in sorted(found.keys() | members.keys()):
         objects = _objects(members.get(key, []))
-        tracks = found.get(key) or [_tracks([], np.zeros((0, 0)), np.zeros((0, len(objects.ids))))]
+        tracks = found.get(key) or [as_tracks([], np.zeros((0, 0)), np.zeros((0, len(objects.ids))))]
         category_id, video_id = key
         yield match(video_id, category_id, _join(tracks), objects)
 
 
-def _group_objects(truth: GroundTruth, class_agnostic: bool) -> dict[_Key, list[_Member]]:
+def _portions(batches: Iterable[Batch], workers: int) -> Iterator[list[Batch]]:
+    """What is to be in memory at a time."""
+    portion: list[Batch] = []
+    for batch in batches:
+        portion.append(batch)
+        if workers == 1 or sum(item.num_masks for item in portion) >= _MASKS_PER_PORTION:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
+def _group_objects(truth: GroundTruth, class_agnostic: bool) -> dict[Key, list[Member]]:
     numbers = list(truth.categories)
-    groups: dict[_Key, list[_Member]] = {}
+    groups: dict[Key, list[Member]] = {}
     for video in truth.videos.values():
         members = zip(video.objects, video.areas, strict=True)
         # By category and then as annotated: without classes this decides between equal overlaps.
@@ -138,57 +151,15 @@ def _group_objects(truth: GroundTruth, class_agnostic: bool) -> dict[_Key, list[
     return groups
 
 
-def _compare_batch(
-    batch: list[Head], reader: ResultsReader, members: Mapping[_Key, list[_Member]], class_agnostic: bool
-) -> Iterator[tuple[_Key, Tracks]]:
-    """The tracks of a batch by category, compared with the objects of the same category."""
-    video = batch[0].video
-    categories = np.array([ANY_CATEGORY if class_agnostic else head.category_id for head in batch])
-    groups = {c: members.get((c, video.id), []) for c in np.unique(categories).tolist()}
-    objects = _masks([member for group in groups.values() for member in group], video)
-    theirs = np.repeat(list(groups), [len(group) for group in groups.values()])
-    allowed = categories[:, None] == theirs
-    try:
-        masks = [encoded_masks(head.content, video.size, video.num_frames) for head in batch]
-        iou, areas = compare(masks, objects, video.size, allowed)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        # Some masks are wrong, or not as encoders write them.
-        tracks = reader.tracks(batch)
-        if reader.problems.found:
-            return
-        try:
-            iou, areas = compare([track.masks for track in tracks], objects, video.size, allowed)
-        except ValueError as error:
-            raise _BrokenTruth from error
-    for category in groups:
-        rows = np.flatnonzero(categories == category)
-        some = [batch[row] for row in rows]
-        yield (category, video.id), _tracks(some, areas[rows], iou[rows][:, theirs == category])
-
-
-def _masks(members: list[_Member], video: TrueVideo) -> list[list[RLE | None]]:
-    return [[item.rles.get(frame) for frame in range(video.num_frames)] for item, _ in members]
-
-
-def _check(members: list[_Member], video: TrueVideo) -> None:
+def _check(members: list[Member], video: TrueVideo) -> None:
     """Decode objects that nothing was compared with."""
     try:
-        compare(_masks(members, video), [], video.size, np.zeros((len(members), 0), bool))
+        compare(masks_of(members, video), [], video.size, np.zeros((len(members), 0), bool))
     except ValueError as error:
-        raise _BrokenTruth from error
+        raise BrokenTruth from error
 
 
-def _tracks(heads: list[Head], areas: np.ndarray, iou: np.ndarray) -> Tracks:
-    return Tracks(
-        entries=np.array([head.entry for head in heads], np.int64),
-        categories=np.array([head.category_id for head in heads], np.int64),
-        scores=np.array([head.score for head in heads], np.float64),
-        areas=areas.sum(axis=1) / np.maximum(np.count_nonzero(areas, axis=1), 1),
-        iou=iou,
-    )
-
-
-def _objects(members: list[_Member]) -> Objects:
+def _objects(members: list[Member]) -> Objects:
     return Objects(
         ids=np.array([item.id for item, _ in members], np.int64),
         areas=np.array([area for _, area in members], np.float64),

@@ -13,8 +13,8 @@ from msnvis.masks import RLE
 
 #: Positions and numbers of pixels of a track are int32.
 MOST_PIXELS = 2**31 - 1
-#: Masks that are read at a time: their runs stay in the processor's cache.
-_MASKS_AT_ONCE = 256
+#: Masks that are read at a time: more would leave the processor's cache.
+_MASKS_AT_ONCE = 600
 
 
 @dataclass(frozen=True)
