@@ -118,7 +118,7 @@ def server(tmp_path, monkeypatch):
 def weights(server):
     def make(path, sha256=DIGEST):
         url = f"http://127.0.0.1:{server.server_port}{path}"
-        return WeightFile("net", "net.pth", "Apache-2.0", "a test", sha256=sha256, url=url)
+        return WeightFile("net", "net.pth", "Apache-2.0", "a test", 1.0, sha256=sha256, url=url)
 
     return make
 

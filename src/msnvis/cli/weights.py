@@ -35,10 +35,16 @@ def list_(
     no_wrap = (Column(heading, no_wrap=True) for heading in ("name", "MB", "licence", "SHA-256", "here"))
     table = Table(*no_wrap, Column("from", overflow="fold"), box=None, pad_edge=False)
     for file in known_weights(prefix):
-        size = "?" if file.megabytes is None else f"{file.megabytes:.0f}"
         here = "shipped" if file.shipped else "yes" if local_path(file).is_file() else "no"
         source = file.url or (f"{file.page} (by hand)" if file.page else file.source)
-        table.add_row(file.name, size, file.licence, file.sha256[:_DIGITS] or "not given", here, source)
+        table.add_row(
+            file.name,
+            f"{file.megabytes:.0f}",
+            file.licence,
+            file.sha256[:_DIGITS] or "not given",
+            here,
+            source,
+        )
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     Console(highlight=False, markup=False, width=width).print(table)
     if not prefix:

@@ -21,7 +21,7 @@ class WeightFile:
         file: file name, in the package or in the cache.
         licence: of the weights, as an SPDX identifier where there is one.
         source: where they come from, in words.
-        megabytes: size (1 MB = 10^6 bytes), about; None where nobody publishes it.
+        megabytes: size (1 MB = 10^6 bytes), about; four bytes a parameter where nobody publishes it.
         sha256: hexadecimal digest, or the beginning of it; empty where nobody publishes it: then the file
             must be a whole archive as `torch.save` writes it, and the digest of the first one is kept.
         url: where to download them; None for a file inside the package and for one fetched by hand.
@@ -32,7 +32,7 @@ class WeightFile:
     file: str
     licence: str
     source: str
-    megabytes: float | None = None
+    megabytes: float
     sha256: str = ""
     url: str | None = None
     page: str | None = None
@@ -80,7 +80,7 @@ def _swin(letter: str, size: str, million_parameters: int) -> WeightFile:
     )
 
 
-def _cfbi(name: str, file: str, trained_on: str, drive_id: str, megabytes: float | None) -> WeightFile:
+def _cfbi(name: str, file: str, trained_on: str, drive_id: str, megabytes: float) -> WeightFile:
     """A checkpoint of the README of github.com/z-x-yang/CFBI, named as in its scripts where they name it."""
     return WeightFile(
         name=name,
@@ -92,8 +92,8 @@ def _cfbi(name: str, file: str, trained_on: str, drive_id: str, megabytes: float
     )
 
 
-#: 66.05 M parameters of four bytes.
-_CFBI_MB = 264.0
+#: 66.3 and 12.6 M numbers of four bytes.
+_CFBI_MB, _MOBILENET_MB = 265.0, 51.0
 
 _PUBLISHED = (
     _swin("t", "tiny", 86),
@@ -106,14 +106,14 @@ _PUBLISHED = (
         "mobilenetv2_cfbi.pth",
         "YouTube-VOS",
         "1h8P7LrcrOmKo2Yet_LLf6XaM97diCL42",
-        None,
+        _MOBILENET_MB,
     ),
     _cfbi(
         "cfbi-mobilenet-davis",
         "mobilenetv2_cfbi_davis.pth",
         "DAVIS",
         "1CB_A-E6in27R-dVfl0hvny0MDW8WQ2Rd",
-        None,
+        _MOBILENET_MB,
     ),
 )
 

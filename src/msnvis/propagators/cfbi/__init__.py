@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msnvis.errors import OptionError
 from msnvis.propagators.base import propagators
+from msnvis.weights.conversion import converters
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from msnvis.propagators.cfbi.network import CFBI
     from msnvis.propagators.cfbi.propagator import CFBIPropagator
 
@@ -102,3 +106,16 @@ def create_cfbi_mobilenet(
 ) -> CFBIPropagator:
     """CFBI with MobileNetV2; see `create_cfbi`."""
     return _create("cfbi-mobilenet", weights, device, scales, flip, max_side, max_references)
+
+
+def read_published(name: str, path: Path) -> dict[str, Tensor]:
+    """The state dict of our network from an official checkpoint."""
+    from msnvis.propagators.cfbi.checkpoint import load_cfbi
+
+    network = create_network(name)
+    load_cfbi(network, path)
+    return network.state_dict()
+
+
+for _name in ("cfbi", "cfbi-mobilenet"):
+    converters.register(_name, summary="checkpoints of z-x-yang/CFBI")(partial(read_published, _name))
