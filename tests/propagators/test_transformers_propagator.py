@@ -1,11 +1,15 @@
+import json
 import sys
 
 import numpy as np
 import pytest
+import squares
 import tiny_video_models
 import torch
+from safetensors.torch import load_file, save_file
 
-from msnvis.errors import MissingExtraError, OptionError, WeightsError
+from msnvis import VideoInstanceSegmenter
+from msnvis.errors import InputError, MissingExtraError, OptionError, WeightsError
 from msnvis.propagators import Corrections, create_propagator
 from msnvis.propagators.base import state_from_bytes, state_to_bytes
 
@@ -167,6 +171,49 @@ def test_half_precision_is_saved_and_restored_exactly(folder):
         np.testing.assert_array_equal(first.step(image, corrections)[1], second.step(image, corrections)[1])
 
 
+def test_a_mask_of_another_size_changes_nothing(sam2):
+    first, second = (create_propagator(f"transformers:{sam2}", device="cpu") for _ in range(2))
+    video = frames(3)
+    for propagator in (first, second):
+        propagator.start(video[0], {1: box(10, 10)})
+    with pytest.raises(InputError, match="object 2"):
+        first.step(video[1], Corrections({1: box(0, 0), 2: np.ones((3, 3), bool)}, frozenset({1})))
+    for image in video[1:]:
+        np.testing.assert_array_equal(first.step(image)[1], second.step(image)[1])
+
+
+def test_the_pipeline_tracks_with_it_in_both_directions(sam2):
+    """Random weights carry masks to anywhere, so that only what is detected anew is right."""
+    pipeline = VideoInstanceSegmenter("squares", f"transformers:{sam2}", classifier="none", device="cpu")
+    found = pipeline.run(squares.frames(6))
+    assert {track.label for track in found.tracks} == {found.classes.index(name) for name in squares.COLOURS}
+
+
+def test_the_checkpoint_of_all_of_sam_3_gives_its_tracker(tmp_path):
+    """As facebook/sam3 lays it out: the vision encoder belongs to the detector, which has more parts."""
+    folder = tiny_video_models.save("sam3_tracker_video", tmp_path)
+    alone = create_propagator(f"transformers:{folder}", device="cpu")
+    tracker = json.loads((folder / "config.json").read_text())
+    detector = {"model_type": "sam3", "vision_config": tracker["vision_config"]}
+    whole = {"model_type": "sam3_video", "tracker_config": tracker, "detector_config": detector}
+    (folder / "config.json").write_text(json.dumps(whole))
+    weights = load_file(folder / "model.safetensors")
+    assert any(name.startswith("tracker_model.detector_model.vision_encoder.") for name in weights)
+    named = {name.removeprefix("tracker_model."): weight for name, weight in weights.items()}
+    parts = ("detector_model.", "tracker_neck.")
+    named = {
+        name if name.startswith(parts) else f"tracker_model.{name}": weight for name, weight in named.items()
+    }
+    more = {"detector_model.text_encoder.weight": torch.zeros(2)}
+    save_file({**named, **more}, folder / "model.safetensors", {"format": "pt"})
+    part = create_propagator(f"transformers:{folder}", device="cpu")
+    video = frames(3)
+    for propagator in (alone, part):
+        propagator.start(video[0], {1: box(10, 10)})
+    for image in video[1:]:
+        np.testing.assert_array_equal(alone.step(image)[1], part.step(image)[1])
+
+
 def test_fifteen_objects(sam2):
     propagator = create_propagator(f"transformers:{sam2}", device="cpu")
     video = frames(3)
@@ -184,8 +231,6 @@ def test_options_that_make_no_sense_are_refused(sam2, options, match):
 
 
 def test_weights_that_lack_a_part_are_refused(tmp_path):
-    from safetensors.torch import load_file, save_file
-
     file = tiny_video_models.save("sam2_video", tmp_path) / "model.safetensors"
     weights = load_file(file)
     for name in [name for name in weights if name.startswith("memory_encoder.")]:
