@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +22,8 @@ _CHANNELS = 256
 _WIDE = 2 * _CHANNELS
 _NARROW = _CHANNELS // 2
 _REFINED = 64
+#: The last bottleneck at a quarter of the image's size, from which the decoder takes the details.
+_LAST_LARGE = 2
 
 
 class PreHead(nn.Module):
@@ -62,12 +66,12 @@ class _ASPP(nn.Module):
         self.bn1 = nn.GroupNorm(32, _CHANNELS)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        power = energy([x], weights)
         x = x * weights[..., None, None]
-        power = energy(x)
         branches = [branch(x, power) for branch in (self.aspp1, self.aspp2, self.aspp3, self.aspp4)]
         branches.append(self.global_avg_pool(x).expand_as(branches[0]))
-        out = torch.cat(branches, dim=1)
-        return self.bn1(pointwise(self.conv1, out, self.GCT(energy(out)))).relu_()
+        gate = self.GCT(energy(branches, x.new_ones(len(x), 1)))
+        return self.bn1(pointwise(self.conv1, branches, gate)).relu_()
 
 
 class Ensembler(nn.Module):
@@ -107,11 +111,11 @@ class Ensembler(nn.Module):
         self.IA_final_fg = nn.Linear(ATTENTION_CHANNELS, _NARROW + 1)
         self.IA_final_bg = nn.Linear(ATTENTION_CHANNELS, _NARROW + 1)
 
-    def forward(self, x: Tensor, attention: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, parts: Sequence[Tensor], attention: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of each object and of all that is not that object.
 
         Args:
-            x: ``(N, 364, h, w)``, one sample an object.
+            parts: ``(N, 364, h, w)`` in parts, see `pointwise`; one sample an object.
             attention: ``(N, 400)``.
             low: ``(1, low_level, h, w)`` of the frame.
 
@@ -119,18 +123,16 @@ class Ensembler(nn.Module):
             Two times ``(N, h, w)``.
         """
         gates = [self.get_submodule(f"IA{number}")(attention) for number in range(1, 12)]
-        for number in (1, 2):
-            x = self.get_submodule(f"layer{number}")(x, gates[number - 1])
-        shortcut = self._shortcut(x, low)
-        for number in range(3, 9):
-            x = self.get_submodule(f"layer{number}")(x, gates[number - 1])
-        x = self._decode(self.ASPP(x, gates[8]), shortcut, gates[9], gates[10])
+        for number in range(1, 9):
+            parts = [self.get_submodule(f"layer{number}")(parts, gates[number - 1])]
+            if number == _LAST_LARGE:
+                shortcut = self._shortcut([low, *parts])
+        x = self._decode(self.ASPP(*parts, gates[8]), shortcut, gates[9], gates[10])
         return self._logits(x, self.IA_final_fg(attention)), self._logits(x, self.IA_final_bg(attention))
 
-    def _shortcut(self, x: Tensor, low: Tensor) -> Tensor:
-        power = torch.cat([energy(low).expand(len(x), -1), energy(x)], dim=1)
-        stacked = torch.cat([low.expand(len(x), -1, -1, -1), x], dim=1)
-        return self.bn_sc(pointwise(self.conv_sc, stacked, self.GCT_sc(power))).relu_()
+    def _shortcut(self, parts: Sequence[Tensor]) -> Tensor:
+        gate = self.GCT_sc(energy(parts, parts[-1].new_ones(len(parts[-1]), 1)))
+        return self.bn_sc(pointwise(self.conv_sc, parts, gate)).relu_()
 
     def _decode(self, x: Tensor, shortcut: Tensor, first: Tensor, second: Tensor) -> Tensor:
         first = first[..., None, None]

@@ -40,17 +40,19 @@ def global_distances(query: Tensor, references: Sequence[Tensor], tile: int | No
     """
     tile = tile or _tile(query.device)
     side = max(1, int(tile**0.5))
+    buffer = query.new_empty(side * side)
     nearest = query.new_full((len(references), len(query)), torch.inf)
-    doubled = -2 * query.T
-    for row, reference in zip(nearest, references, strict=True):
-        squares = reference.square().sum(dim=1, keepdim=True)
-        height = min(len(reference), side)
-        for pixels in torch.arange(len(query), device="cpu").split(max(1, tile // max(1, height))):
-            columns = slice(int(pixels[0]), int(pixels[-1]) + 1)
-            for part, square in zip(reference.split(side), squares.split(side), strict=True):
-                if len(part):
-                    distances = torch.addmm(square, part, doubled[:, columns])
-                    row[columns] = torch.minimum(row[columns], distances.amin(dim=0))
+    # |q - r|^2 = |q|^2 + [-2 q, 1] . [r, |r|^2], of which the first is added to the minimum.
+    columns = torch.cat([-2 * query, torch.ones_like(query[:, :1])], dim=1).T
+    for found, reference in zip(nearest, references, strict=True):
+        rows = torch.cat([reference, reference.square().sum(dim=1, keepdim=True)], dim=1)
+        for part in rows.split(side) if len(rows) else ():
+            for start in range(0, len(query), side):
+                these = columns[:, start : start + side]
+                distances = buffer[: len(part) * these.shape[1]].view(len(part), -1)
+                torch.mm(part, these, out=distances)
+                least = found[start : start + side]
+                torch.minimum(least, distances.amin(dim=0), out=least)
     return nearest + query.square().sum(dim=1)
 
 

@@ -43,7 +43,10 @@ class CFBI(nn.Module):
     def optimise(self) -> CFBI:
         """Fold the frozen batch norms away and bring the weights into the layout that is quickest."""
         fuse_frozen_batch_norm(self)
-        return self.eval().to(memory_format=torch.channels_last)
+        self.eval().to(memory_format=torch.channels_last)
+        # PyTorch's group norm loses digits in channels_last, and distances are taken between embeddings.
+        self.semantic_embedding.to(memory_format=torch.contiguous_format)
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -55,7 +58,8 @@ class CFBI(nn.Module):
         H and W are multiples of 16 plus 1.
         """
         features, low = self.feature_extracter(image.contiguous(memory_format=torch.channels_last))
-        return self.semantic_embedding(features), low
+        embedding = self.semantic_embedding(features.contiguous())
+        return embedding.contiguous(memory_format=torch.channels_last), low
 
     def forward(
         self, current: Tensor, low: Tensor, previous: Labelled, references: Sequence[Labelled], count: int
@@ -110,10 +114,8 @@ class CFBI(nn.Module):
         matched = self.dynamic_prehead(
             torch.cat([distances[:, : at - 1], masks, distances[:, at - 1 :]], dim=1)
         )
-        number = len(masks)
-        current = current.expand(number, -1, -1, -1)
-        x = torch.cat([current, previous * masks, previous * (1 - masks), matched], dim=1)
-        return self.dynamic_seghead(x.contiguous(memory_format=torch.channels_last), attention, low)
+        parts = [current, previous * masks, previous * (1 - masks), matched]
+        return self.dynamic_seghead(parts, attention, low)
 
     @staticmethod
     def _objects_at_a_time(slots: Tensor) -> int:
