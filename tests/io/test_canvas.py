@@ -36,12 +36,13 @@ def test_planes_are_those_of_the_frame(size):
 
 
 @pytest.mark.parametrize("left, top", [(10, 20), (11, 20), (10, 21), (11, 21)])
-@pytest.mark.parametrize("opacity", [0.45, 1.0])
-def test_fill_in_yuv_is_the_fill_in_rgb(left, top, opacity):
+@pytest.mark.parametrize("is_mixed", [True, False])
+def test_fill_in_yuv_is_the_fill_in_rgb(left, top, is_mixed):
     image, mask = smooth(90, 130), np.ones((40, 50), np.uint8)
+    how = (mask, mask * np.uint8(is_mixed), left, top, (230, 60, 120), 0.45)
     canvas = Canvas.from_rgb(image)
-    canvas.fill(mask, left, top, (230, 60, 120), opacity)
-    shown = drawn_as_frame(image, lambda canvas: canvas.fill(mask, left, top, (230, 60, 120), opacity))
+    canvas.fill(*how)
+    shown = drawn_as_frame(image, lambda canvas: canvas.fill(*how))
     difference = np.abs(shown.astype(int) - canvas.rgb())
     assert difference.mean() < 2.5
     # Colours have half the resolution, so only the pixels at the rim may differ much.
@@ -64,16 +65,37 @@ def test_objects_and_labels_in_yuv_are_those_in_rgb():
     assert (np.abs(luma[1] - cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) > 20).mean() > 0.1
 
 
+@pytest.mark.parametrize("matrix", [None, BT601])
+def test_a_fill_is_mixed_inside_and_pure_on_the_outline(matrix):
+    plain = np.full((12, 12, 3), 100, np.uint8)
+    mask = np.zeros((6, 6), np.uint8)
+    mask[:, :5] = 1
+    inside = np.zeros_like(mask)
+    inside[2:4, 2:4] = 1
+    if matrix is None:
+        canvas = Canvas.from_rgb(plain)
+        canvas.fill(mask, inside, 4, 2, (200, 0, 50), 0.25)
+        shown = canvas.rgb()
+        wanted = plain.copy()
+        wanted[2:8, 4:9], wanted[4:6, 6:8] = (200, 0, 50), (125, 75, 88)
+        np.testing.assert_array_equal(shown, wanted)
+    else:  # of colours there is a sample in each other pixel
+        shown = drawn_as_frame(plain, lambda canvas: canvas.fill(mask, inside, 4, 2, (200, 0, 50), 0.25))
+        assert np.abs(shown[4, 4].astype(int) - (200, 0, 50)).max() <= 4
+        assert np.abs(shown[4, 6].astype(int) - (125, 75, 88)).max() <= 4
+        assert np.abs(shown[4, 10].astype(int) - 100).max() <= 4
+
+
 @pytest.mark.parametrize("left, top", [(4, 2), (5, 2), (4, 3), (5, 3)])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (3, 1)])
-@pytest.mark.parametrize("opacity", [0.45, 1.0])
+@pytest.mark.parametrize("is_mixed", [True, False])
 def test_an_object_a_pixel_wide_is_drawn_even_where_the_colour_planes_have_no_sample(
-    shape, left, top, opacity
+    shape, left, top, is_mixed
 ):
     image = smooth(8, 12)
     drawn = to_i420(image)
     canvas = Canvas(i420_planes(to_i420(image)), i420_planes(drawn), BT601)
-    canvas.fill(np.ones(shape, np.uint8), left, top, (255, 255, 255), opacity)
+    canvas.fill(np.ones(shape, np.uint8), np.full(shape, is_mixed, np.uint8), left, top, (255,) * 3, 0.45)
     changed = i420_planes(drawn)[0] != i420_planes(to_i420(image))[0]
     wanted = np.zeros((8, 12), bool)
     wanted[top : top + shape[0], left : left + shape[1]] = True
@@ -85,5 +107,8 @@ def test_the_picture_itself_is_not_drawn_on():
     picture = to_i420(image)
     before = picture.copy()
     frame = av.VideoFrame(30, 20, "yuv420p")
-    Canvas(i420_planes(picture), frame_planes(frame), BT601).fill(np.ones((9, 9), np.uint8), 3, 3, (1, 2, 3))
+    everywhere = np.ones((9, 9), np.uint8)
+    Canvas(i420_planes(picture), frame_planes(frame), BT601).fill(
+        everywhere, everywhere, 3, 3, (1, 2, 3), 0.5
+    )
     np.testing.assert_array_equal(picture, before)

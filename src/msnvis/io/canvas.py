@@ -14,6 +14,8 @@ import numpy as np
 from msnvis.io.picture import BT601, BT709, Planes
 
 Colour = tuple[int, int, int]
+#: A mask, the part of it that is inside its outline, and where they lie in a plane.
+_Place = tuple[np.ndarray, np.ndarray, tuple[slice, slice]]
 #: A small picture and its mask in each plane of a canvas.
 Sticker = list[tuple[np.ndarray, np.ndarray]]
 #: Shares of red and blue in the luma of each matrix (ITU-T H.273).
@@ -30,9 +32,10 @@ class Canvas:
         matrix: of YUV, see `msnvis.io.picture.Picture`; None for RGB.
 
     >>> canvas = Canvas.from_rgb(np.zeros((2, 3, 3), np.uint8))
-    >>> canvas.fill(np.ones((1, 2), np.uint8), 1, 0, (200, 100, 0), opacity=0.5)
+    >>> mask, inside = np.ones((1, 2), np.uint8), np.array([[0, 1]], np.uint8)
+    >>> canvas.fill(mask, inside, 1, 0, (200, 100, 0), opacity=0.5)
     >>> canvas.rgb()[0].tolist()
-    [[0, 0, 0], [100, 50, 0], [100, 50, 0]]
+    [[0, 0, 0], [200, 100, 0], [100, 50, 0]]
     """
 
     def __init__(self, planes: Planes, drawn: Planes, matrix: int | None = None) -> None:
@@ -50,20 +53,28 @@ class Canvas:
         """What an RGB canvas looks like: uint8 ``(H, W, 3)``."""
         return cv2.merge(self._drawn)
 
-    def fill(self, mask: np.ndarray, left: int, top: int, colour: Colour, opacity: float = 1.0) -> None:
-        """Mix `colour` with the undrawn picture where `mask`, ``(h, w)`` uint8 0 or 1, lies."""
+    def fill(
+        self, mask: np.ndarray, inside: np.ndarray, left: int, top: int, colour: Colour, opacity: float
+    ) -> None:
+        """Paint where `mask` lies: `colour`, but mixed with the undrawn picture where `inside` lies.
+
+        Args:
+            mask, inside: ``(h, w)`` uint8 0 or 1; all of `inside` is in `mask`.
+            left, top: place of their first pixel.
+            colour: RGB.
+            opacity: share of the colour in the mixture.
+        """
         values = colour if self.matrix is None else _yuv_of(colour, self.matrix)
-        places = self._places(mask, left, top)
-        for source, target, value, (shape, region) in zip(
+        places = self._places(mask, inside, left, top)
+        for source, target, value, (outer, inner, region) in zip(
             self._planes, self._drawn, values, places, strict=True
         ):
-            if not shape.size:  # a mask one pixel wide may lie between the samples of the colour planes
+            if not outer.size:  # a mask one pixel wide may lie between the samples of the colour planes
                 continue
-            if opacity == 1:
-                mixed = shape * np.uint8(value)
-            else:
-                mixed = cv2.convertScaleAbs(source[region], alpha=1 - opacity, beta=opacity * value)
-            cv2.copyTo(mixed, shape, target[region])
+            painted = outer * np.uint8(value)
+            mixed = cv2.convertScaleAbs(source[region], alpha=1 - opacity, beta=opacity * value)
+            cv2.copyTo(mixed, inner, painted)
+            cv2.copyTo(painted, outer, target[region])
 
     def paste(self, sticker: Sticker, left: int, top: int) -> None:
         """Put a sticker on the drawn picture, cut off at its right and bottom; `left` and `top` are even."""
@@ -72,13 +83,15 @@ class Canvas:
             h, w = region.shape
             cv2.copyTo(part[:h, :w], mask[:h, :w], region)
 
-    def _places(self, mask: np.ndarray, left: int, top: int) -> list[tuple[np.ndarray, tuple[slice, slice]]]:
-        """For each plane the mask as it has it, and where that lies."""
-        place = (mask, (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1])))
+    def _places(self, mask: np.ndarray, inside: np.ndarray, left: int, top: int) -> list[_Place]:
+        """For each plane the masks as it has them, and where they lie."""
+        height, width = mask.shape
+        place = (mask, inside, (slice(top, top + height), slice(left, left + width)))
         if self.matrix is None:
             return [place] * 3
-        thin, x, y = _every(2, mask[top % 2 :, left % 2 :]), (left + 1) // 2, (top + 1) // 2
-        thin_place = (thin, (slice(y, y + thin.shape[0]), slice(x, x + thin.shape[1])))
+        outer, inner = (_every(2, part[top % 2 :, left % 2 :]) for part in (mask, inside))
+        x, y = (left + 1) // 2, (top + 1) // 2
+        thin_place = (outer, inner, (slice(y, y + outer.shape[0]), slice(x, x + outer.shape[1])))
         return [place, thin_place, thin_place]
 
 

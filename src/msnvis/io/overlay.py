@@ -79,11 +79,10 @@ class OverlayRenderer:
         crops = mask_ops.decode_crops(mask_ops.resize(rles, size))
         for (crop, left, top), track_id in zip(crops, ids, strict=True):
             if crop.size:
-                mask, colour = crop.view(np.uint8), colour_of(track_id)
-                canvas.fill(mask, left, top, colour, OPACITY)
+                mask = crop.view(np.uint8)
                 rim = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
                 inside = cv2.erode(mask, None, iterations=thickness, **rim)
-                canvas.fill(cv2.subtract(mask, inside, dst=inside), left, top, colour)
+                canvas.fill(mask, inside, left, top, colour_of(track_id), OPACITY)
         for (crop, left, top), track_id, caption in zip(crops, ids, captions, strict=True):
             if crop.size and caption:
                 labels.draw(caption, colour_of(track_id), left, top, crop.shape)
