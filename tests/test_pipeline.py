@@ -14,7 +14,7 @@ from msnvis import masks as mask_ops
 from msnvis.errors import OptionError, UnknownPartError
 from msnvis.io.readers import Frame, FrameSource, source_from_frames
 from msnvis.merging.directions import DirectionMatcher
-from msnvis.merging.store import DetectionStore
+from msnvis.store import DetectionStore
 from msnvis.pipeline import ProgressEvent, VideoInstanceSegmenter
 from msnvis.propagators import propagators
 from msnvis.segmenters import Segmenter, classifiers, segmenters

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -27,15 +27,18 @@ from msnvis.merging.directions import (
     number_objects,
 )
 from msnvis.merging.human_object import join_companions
-from msnvis.merging.store import DetectionStore
 from msnvis.presets import PartName, naming_preset, preset_options
 from msnvis.propagators import Propagator, propagators
 from msnvis.registry import Registry, did_you_mean
 from msnvis.segmenters import Classifier, Segmenter, classifiers, segmenters
 from msnvis.selection import Selector, selectors
+from msnvis.store.detections import DetectionStore
+from msnvis.store.fingerprint import part_fingerprint, versions
+from msnvis.store.folder import WorkFolder
+from msnvis.store.run_store import RunStore
 from msnvis.structures import UNNAMED, Detections, Track, VideoInstances
 from msnvis.timings import Timings
-from msnvis.tracking.naming import Namer, Votes, best_label, with_elsewhere
+from msnvis.tracking.naming import Namer, Votes, best_label, votes_from_state, votes_state, with_elsewhere
 from msnvis.tracking.tracker import MAX_OBJECTS, Tracker, TrackingOptions
 
 Direction = Literal["forward", "backward", "both"]
@@ -154,7 +157,10 @@ class VideoInstanceSegmenter:
         memory = self.tracking.max_lost + 1
         self.propagator = _part(propagators, propagator, device=device, keep_alive=memory)
         self.selector = _part(selectors, selector, device=device)
-        classifier = _part(classifiers, classifier, device=device, labels=labels)
+        given_classifier, classifier = (
+            classifier,
+            _part(classifiers, classifier, device=device, labels=labels),
+        )
         self.namer = Namer(
             classifier,
             class_map(classifier.classes, self.labels),
@@ -164,8 +170,12 @@ class VideoInstanceSegmenter:
         )
         has_name = class_map(self.segmenter.classes, label_space("any")).any(axis=1)
         self._to_labels = with_elsewhere(class_map(self.segmenter.classes, self.labels), has_name)
+        given = {"segmenter": segmenter, "propagator": propagator, "selector": selector}
+        self._given = {**given, "classifier": given_classifier}
+        self._device = device
         self.timings = Timings()
         self.interrupted = False
+        self.interruptions = 0
 
     @classmethod
     def from_preset(cls, preset: str, **options: object) -> VideoInstanceSegmenter:
@@ -194,8 +204,9 @@ class VideoInstanceSegmenter:
         source: str | os.PathLike[str] | FrameSource | Frames,
         *,
         progress: Callable[[ProgressEvent], None] | None = None,
+        work: WorkFolder | None = None,
     ) -> VideoInstances:
-        """Process a whole video. Only run-length encodings accumulate, however long it is.
+        """Process a whole video in bounded memory: run-length encodings go to a file as they are made.
 
         Ctrl-C ends the run early: what was tracked until then is returned, `interrupted` is set and the
         source gets a warning. A live source is tracked forward only.
@@ -203,9 +214,21 @@ class VideoInstanceSegmenter:
         Args:
             source: path or address, an opened source, or RGB uint8 ``(H, W, 3)`` frames.
             progress: called after every frame and once at the end.
+            work: where intermediate results are kept, entered, so that an interrupted run goes on from its
+                last checkpoint when it is repeated. A temporary file without it.
+
+        Returns:
+            The tracks; their masks are read from that file at each look, so that `work` must stay open.
 
         Raises:
             InputError: the source cannot be read.
+            OptionError: another run was interrupted in `work`.
+            OutputError: the disk is full.
+
+        >>> with WorkFolder("out") as work:  # doctest: +SKIP
+        ...     source = open_source("street.mp4")
+        ...     write_results(segmenter.run(source, work=work), source, Path("out"), ["ytvis"])
+        ...     work.finish()
         """
         if not isinstance(source, FrameSource):
             source = _open(source)
@@ -213,12 +236,10 @@ class VideoInstanceSegmenter:
         if source.live and direction != "forward":
             source.warn(f"{source.name} is live: objects are tracked forward only")
             direction = "forward"
-        self.timings, self.interrupted = Timings(), False
-        run = _Run(self, source, direction, _Reporter(progress or (lambda event: None)))
+        self.timings, self.interrupted, self.interruptions = Timings(), False, 0
+        run = _Run(self, source, direction, _Reporter(progress or (lambda event: None)), work)
         try:
-            run.first_sweep()
-            if direction != "forward":
-                run.second_sweep()
+            run.sweep()
         except KeyboardInterrupt:
             self.interrupted = True
             source.warn(f"{source.name} was interrupted: {run.state()}")
@@ -241,12 +262,42 @@ class VideoInstanceSegmenter:
         source = frames if isinstance(frames, FrameSource) else source_from_frames(frames)
         self.timings = Timings()
         tracker = self._tracker()
-        for frame, found, cut in self._segment(source.frames(), batch_size=1):
+        for frame, found, cut in self._segment(source.frames(), self._shot_detector(), batch_size=1):
             tracked = self._track(tracker, frame, found, cut)
             evidence = [self.namer.evidence(tracker.votes[id_]) for id_ in tracked.ids.tolist()]
             tracked.class_scores = np.array(evidence, np.float32).reshape(len(tracked), len(self.classes))
             tracker.forget_ended()
             yield tracked if self._keeps_unnamed else tracked[tracked.labels != UNNAMED]
+
+    def fingerprint(self, source: FrameSource) -> dict[str, Any]:
+        """All that results for `source` follow from: the input, options, parts with checksums, versions.
+
+        The input is None where it cannot be recognised or read again.
+        """
+        identity = source.identity()
+        parts = {
+            "segmenter": self.segmenter,
+            "propagator": self.propagator,
+            "selector": self.selector,
+            "classifier": self.namer.classifier,
+        }
+        return {
+            "input": identity and {**identity, "frame size": list(source.size or ())},
+            "options": {
+                "labels": self.labels.name,
+                "direction": self.direction,
+                "shots": self.shots,
+                "batch_size": self.batch_size,
+                "classify_every": self.namer.classify_every,
+                "classifier_weight": self.namer.classifier_weight,
+                "human_objects": self.human_objects,
+                "device": self._device,
+                "tracking": asdict(self.tracking),
+                "merging": asdict(self.merging),
+            },
+            "parts": {kind: part_fingerprint(self._given[kind], part) for kind, part in parts.items()},
+            "versions": versions(),
+        }
 
     @property
     def _keeps_unnamed(self) -> bool:
@@ -256,10 +307,17 @@ class VideoInstanceSegmenter:
         columns = self._to_labels.shape[1]
         return Tracker(self.propagator, self.selector, columns, self.tracking, self.timings)
 
-    def _segment(self, frames: Iterable[Frame], batch_size: int) -> Iterator[tuple[Frame, Detections, bool]]:
-        """Stage 1: each frame with its objects, named by `_to_labels`, and whether it begins a new shot."""
-        detector = ShotDetector() if self.shots else None
-        self.segmenter.reset()
+    def _shot_detector(self) -> ShotDetector | None:
+        return ShotDetector() if self.shots else None
+
+    def _segment(
+        self, frames: Iterable[Frame], detector: ShotDetector | None, batch_size: int, first: int = 0
+    ) -> Iterator[tuple[Frame, Detections, bool]]:
+        """Stage 1: each frame with its objects, named by `_to_labels`, and whether it begins a new shot.
+
+        `first` is the index of the first of `frames` in the video.
+        """
+        self.segmenter.reset(first)
         frames = iter(self.timings.each("decode", frames))
         while batch := list(islice(frames, batch_size)):
             with self.timings.measure("segment"):
@@ -279,6 +337,10 @@ class VideoInstanceSegmenter:
         return tracked
 
 
+#: How far a run is: in the first sweep, in the second, through both.
+_FIRST, _SECOND, _DONE = "first", "second", "done"
+
+
 class _Run:
     """One video on its way through the stages; what is complete at any moment can be had from `results`.
 
@@ -287,26 +349,52 @@ class _Run:
     """
 
     def __init__(
-        self, parts: VideoInstanceSegmenter, source: FrameSource, direction: Direction, reporter: _Reporter
+        self,
+        parts: VideoInstanceSegmenter,
+        source: FrameSource,
+        direction: Direction,
+        reporter: _Reporter,
+        work: WorkFolder | None,
     ) -> None:
         self.parts = parts
         self.source = source
         self.direction = direction
         self.reporter = reporter
+        self.work = work
+        fingerprint = parts.fingerprint(source) if work else {}
+        resumable = fingerprint if fingerprint.get("input") else None
+        self.store, self.resumed = work.open(resumable) if work else (RunStore(), None)
+        self.found, self.tracked = self.store.found, self.store.tracked
+        self.matcher = DirectionMatcher(
+            parts.selector, parts.merging, parts.timings, verdicts=self.store.verdicts
+        )
+        self.stage = _FIRST
         self.size = source.size or (0, 0)
         self.timestamps: list[float] = []
         self.cuts: list[int] = []
-        self.found = DetectionStore()
-        self.tracked = {FORWARD: DetectionStore(), BACKWARD: DetectionStore()}
         self.votes: dict[str, dict[int, Votes]] = {FORWARD: {}, BACKWARD: {}}
-        self.matcher = DirectionMatcher(parts.selector, parts.merging, parts.timings)
+        if self.resumed is not None:
+            self._load_state(self.resumed)
 
-    def first_sweep(self) -> None:
-        tracker = self.parts._tracker()
+    def sweep(self) -> None:
+        """Read the video forward and, where the direction asks for it, backward."""
+        if self.stage == _FIRST:
+            self._first_sweep()
+            self._turn_to(_DONE if self.direction == "forward" else _SECOND)
+        if self.stage == _SECOND:
+            self._second_sweep()
+            self._turn_to(_DONE)
+
+    def _first_sweep(self) -> None:
+        tracker, detector = self._resumed_tracker(), self.parts._shot_detector()
+        if self.resumed and detector:
+            detector.load_state_dict(self.resumed["shots"])
         self.votes[FORWARD] = tracker.votes
-        stage = "segment" if self.direction == "backward" else "forward"
-        self.reporter.begin(stage)
-        for frame, found, cut in self.parts._segment(self.source.frames(), self.parts.batch_size):
+        done = len(self.timestamps)
+        self.reporter.begin("segment" if self.direction == "backward" else "forward", done)
+        frames = islice(self.source.frames(), done, None)
+        batch_size = self.parts.batch_size
+        for frame, found, cut in self.parts._segment(frames, detector, batch_size, first=done):
             self.size = found.size
             tracked = found
             if self.direction != "backward":
@@ -319,24 +407,76 @@ class _Run:
                 self._keep(self.tracked[FORWARD], frame.index, tracked)
             if self.direction != "forward":
                 self._keep(self.found, frame.index, found)
+            # Between two batches, so that what goes on from here makes up the same ones.
+            if len(self.timestamps) % batch_size == 0:
+                self._save_if_due(tracker, detector, frame.index)
             self.reporter.frame_done(self.source.num_frames, len(tracked))
 
-    def second_sweep(self) -> None:
-        tracker = self.parts._tracker()
+    def _second_sweep(self) -> None:
+        tracker = self._resumed_tracker()
         self.votes[BACKWARD] = tracker.votes
         shot_ends = {index - 1 for index in self.cuts}
-        self.reporter.begin("backward")
+        seen_from = self.resumed["frame"] if self.resumed else len(self.timestamps)
+        self.reporter.begin("backward", len(self.tracked[BACKWARD]))
         for frame in self.parts.timings.each("decode", self.source.frames_reversed()):
-            if frame.index not in self.found:
+            if frame.index >= seen_from or frame.index not in self.found:
                 continue  # a damaged file may give more frames in one direction than in the other
             with self.parts.timings.measure("encode"):
-                found = self.found.pop(frame.index)
+                found = self.found[frame.index]
             tracked = tracker.step(frame.image, found, cut=frame.index in shot_ends)
             self._keep(self.tracked[BACKWARD], frame.index, tracked)
             new = self._match(frame, tracked)
             with self.parts.timings.measure("classify"):
                 self.parts.namer.look(frame.index, frame.image, new, tracker.votes)
+            self._save_if_due(tracker, None, frame.index)
             self.reporter.frame_done(len(self.timestamps), len(tracked))
+
+    def _resumed_tracker(self) -> Tracker:
+        tracker = self.parts._tracker()
+        if self.resumed is not None:
+            tracker.load_state_dict(self.resumed["tracker"])
+        return tracker
+
+    def _turn_to(self, stage: str) -> None:
+        self.stage, self.resumed = stage, None
+        if self.work:
+            self._save(None, None, len(self.timestamps))
+
+    def _save_if_due(self, tracker: Tracker, detector: ShotDetector | None, frame: int) -> None:
+        if self.work and self.work.is_due:
+            with self.parts.timings.measure("checkpoint"):
+                self._save(tracker, detector, frame)
+
+    def _save(self, tracker: Tracker | None, detector: ShotDetector | None, frame: int) -> None:
+        """Make a checkpoint after `frame` of the stage under way."""
+        finished = {_FIRST: (), _SECOND: (FORWARD,), _DONE: (FORWARD, BACKWARD)}[self.stage]
+        state = {
+            "stage": self.stage,
+            "frame": frame,
+            "size": self.size,
+            "timestamps": np.array(self.timestamps, np.float64),
+            "cuts": self.cuts,
+            "votes": {direction: votes_state(self.votes[direction]) for direction in finished},
+            "matcher": self.matcher.state_dict(),
+            "tracker": tracker and tracker.state_dict(),
+            "shots": detector and detector.state_dict(),
+            "timings": self.parts.timings.state_dict(),
+            "warnings": self.source.warnings,
+            "interruptions": self.parts.interruptions,
+        }
+        self.work.save(state)
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        self.stage, self.size = state["stage"], tuple(state["size"])
+        self.timestamps, self.cuts = state["timestamps"].tolist(), state["cuts"]
+        self.votes.update((name, votes_from_state(votes)) for name, votes in state["votes"].items())
+        self.matcher.load_state_dict(state["matcher"])
+        self.parts.timings.load_state_dict(state["timings"])
+        self.parts.interruptions = state["interruptions"] + 1
+        for warning in state["warnings"]:
+            self.source.warn(warning)
+        if state["tracker"] is None:  # between two sweeps
+            self.resumed = None
 
     def _match(self, frame: Frame, tracked: Detections) -> Detections:
         """Compare with the forward pass; gives what that has not seen in this frame."""
@@ -402,13 +542,16 @@ class _Reporter:
         self._tell = tell
         self.begin("")
 
-    def begin(self, stage: str) -> None:
-        self._stage, self._frame, self._since = stage, 0, time.perf_counter()
+    def begin(self, stage: str, done: int = 0) -> None:
+        """A stage of which an interrupted run has already `done` so many frames."""
+        self._stage, self._frame, self._done, self._since = stage, done, done, time.perf_counter()
 
     def frame_done(self, total: int | None, objects: int) -> None:
         self._frame += 1
         seconds = max(time.perf_counter() - self._since, 1e-9)
-        self._tell(ProgressEvent(self._stage, self._frame, total, self._frame / seconds, objects))
+        self._tell(
+            ProgressEvent(self._stage, self._frame, total, (self._frame - self._done) / seconds, objects)
+        )
 
     def merged(self, frames: int, tracks: int) -> None:
         self._tell(ProgressEvent("merge", frames, frames, 0.0, tracks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -28,6 +28,14 @@ class Timings:
     def __init__(self) -> None:
         self.wall: dict[str, float] = {}
         self.cpu: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, dict[str, float]]:
+        """The seconds so far, for `load_state_dict`."""
+        return {"wall": dict(self.wall), "cpu": dict(self.cpu)}
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, float]]) -> None:
+        """Go on counting from what `state_dict` gave."""
+        self.wall, self.cpu = dict(state["wall"]), dict(state["cpu"])
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:

@@ -13,8 +13,8 @@ from msnvis.merging.directions import (
     merge_directions,
     number_objects,
 )
-from msnvis.merging.store import DetectionStore
 from msnvis.selection import create_selector
+from msnvis.store import RunStore
 from msnvis.structures import Detections, Track
 
 SIZE = (20, 60)
@@ -38,7 +38,7 @@ def bars(objects: Bars) -> Detections:
 def merge(forward: list[Bars], backward: list[Bars], selector: str = "score", **options) -> list[Track]:
     """Each list has one entry a frame."""
     matcher = DirectionMatcher(create_selector(selector), MergingOptions(**options))
-    stores = {FORWARD: DetectionStore(), BACKWARD: DetectionStore()}
+    stores = RunStore().tracked
     for direction, frames in ((FORWARD, forward), (BACKWARD, backward)):
         for index, objects in enumerate(frames):
             stores[direction][index] = bars(objects)

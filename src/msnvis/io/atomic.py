@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msnvis.errors import OutputError
+
+#: The names of temporaries: of what, by which process.
+_PARTIAL = re.compile(r"\..+\.[0-9]+\.(partial(\.\w+)?|old)")
 
 
 @contextmanager
@@ -33,6 +37,13 @@ def replacing(path: Path) -> Iterator[Path]:
             _swap(temporary, path)
     finally:
         _remove(temporary)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what `replacing` left in `folder` when its process was killed; nobody else may write there."""
+    for path in folder.iterdir():
+        if _PARTIAL.fullmatch(path.name):
+            _remove(path)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from msnvis.errors import InputError
+from msnvis.io.identity import files_identity
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window, check_pixels, fit, working_size
 
 #: File name endings read as images; GIF is read as a video.
@@ -42,6 +43,10 @@ class ImageFolder(FrameSource):
         first = self._first_readable()
         self.source_size = (first.shape[0], first.shape[1])
         self.size = working_size(self.source_size, max_side)
+
+    def identity(self) -> dict[str, object]:
+        files = [self._files[number] for _, number in self._chosen]
+        return {"name": self.name, **files_identity(files)}
 
     def frames(self) -> Iterator[Frame]:
         latest = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +35,15 @@ class OnlineAdaptiveDetector(ContentDetector):
         self._min_shot = min_shot
         self._since_cut = min_shot
         self._recent: deque[float] = deque(maxlen=_WINDOW)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it knows of the frames so far but the latest picture, as JSON can hold it."""
+        return {"since_cut": self._since_cut, "recent": list(self._recent)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, after the latest picture was shown again."""
+        self._since_cut = state["since_cut"]
+        self._recent.extend(state["recent"])
 
     def process_frame(self, timecode: FrameTimecode, frame_img: np.ndarray) -> list[FrameTimecode]:
         """`timecode` in a list where the frame begins a shot, else an empty list."""
@@ -77,6 +87,7 @@ class ShotDetector:
             )
         self._detector = OnlineAdaptiveDetector(threshold, ratio, min_shot)
         self._count = 0
+        self._latest: np.ndarray | None = None
 
     def is_cut(self, image: np.ndarray) -> bool:
         """Whether `image`, the next frame, begins a new shot; never so for the first two.
@@ -86,7 +97,19 @@ class ShotDetector:
         """
         timecode = FrameTimecode(self._count, fps=25.0)  # only its place in the order matters
         self._count += 1
-        return bool(self._detector.process_frame(timecode, _thumbnail(image)))
+        self._latest = _thumbnail(image)
+        return bool(self._detector.process_frame(timecode, self._latest))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it knows of the frames so far, as JSON and arrays can hold it."""
+        return {"count": self._count, "latest": self._latest, **self._detector.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let a new detector with the same options go on from what `state_dict` gave."""
+        self._count, self._latest = state["count"], state["latest"]
+        if self._latest is not None:
+            self._detector.process_frame(FrameTimecode(self._count - 1, fps=25.0), self._latest)
+            self._detector.load_state_dict(state)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:

@@ -94,6 +94,13 @@ class FrameSource(ABC):
             if frame.index >= max(indices):
                 return
 
+    def identity(self) -> dict[str, object] | None:
+        """What tells this input and the chosen frames from others, as JSON can hold it.
+
+        None where it cannot be read again, or not be recognised: live sources and arrays.
+        """
+        return None
+
     def describe(self) -> VideoInfo:
         """What the input is as a whole: kind, coding, size, length."""
         return VideoInfo(

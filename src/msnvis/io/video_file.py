@@ -15,7 +15,7 @@ import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +26,7 @@ from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io.ahead import ahead
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream, whole_packets
 from msnvis.io.gif import is_complete
+from msnvis.io.identity import file_identity
 from msnvis.io.info import VideoInfo, packet_facts
 from msnvis.io.picture import Picture
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
@@ -74,6 +75,9 @@ class VideoFile(FrameSource):
             self._upright = Upright(self, first, max_side)
         self._check_window()
         self.num_frames = self._estimate()
+
+    def identity(self) -> dict[str, object]:
+        return {**file_identity(self._path), **asdict(self._window)}
 
     def describe(self) -> VideoInfo:
         with self._open() as container:

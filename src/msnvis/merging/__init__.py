@@ -2,6 +2,5 @@
 
 from msnvis.merging.directions import DirectionMatcher, MergingOptions, merge_directions
 from msnvis.merging.human_object import join_companions
-from msnvis.merging.store import DetectionStore
 
-__all__ = ["DetectionStore", "DirectionMatcher", "MergingOptions", "join_companions", "merge_directions"]
+__all__ = ["DirectionMatcher", "MergingOptions", "join_companions", "merge_directions"]

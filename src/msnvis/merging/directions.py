@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import astuple, dataclass, field, fields, replace
 from itertools import combinations, product
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from msnvis import masks as mask_ops
 from msnvis.errors import OptionError
-from msnvis.masks import RLE
-from msnvis.merging.store import DetectionStore
 from msnvis.selection.base import Selector
+from msnvis.store.detections import DetectionStore, StoredObject
+from msnvis.store.journal import Journal
+from msnvis.store.tables import StoredMasks, StoredScores
 from msnvis.structures import UNNAMED, Detections, Track
 from msnvis.timings import Timings
 from msnvis.tracking.association import associate
@@ -22,6 +23,7 @@ from msnvis.tracking.association import associate
 FORWARD, BACKWARD = "forward", "backward"
 #: A track of one pass: its direction and its id there.
 Node = tuple[str, int]
+_NO_VERDICTS = np.zeros((0, 4))
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class MergingOptions:
                 raise OptionError(f"{option.name} is {value}; give a number from 0 to 1")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Overlap:
     """How well a forward and a backward track agree, over the frames seen so far that both are in."""
 
@@ -60,15 +62,6 @@ class _Overlap:
         return self.weighted_iou / self.weight
 
 
-class Verdict(NamedTuple):
-    """A pair associated in one frame: ids in each pass, IoU, and whether the forward mask is better."""
-
-    forward: int
-    backward: int
-    iou: float
-    prefer_forward: bool
-
-
 @dataclass
 class DirectionMatcher:
     """Compares the two passes frame by frame while the image is at hand, then says which tracks are one
@@ -79,22 +72,26 @@ class DirectionMatcher:
 
     Args:
         selector: decides between the forward (first) and the backward (second) mask.
+        options: thresholds.
+        timings: where the time is booked.
+        verdicts: takes, frame index by frame index, the pairs associated there, ``(N, 4)`` float64: ids in
+            each pass, IoU, and 1 where the forward mask is better. A long video wants another one than a
+            dict.
 
     Attributes:
-        verdicts: frame index -> the pairs associated there.
         strength: track of a pass -> sum of its scores over all frames.
     """
 
     selector: Selector
     options: MergingOptions = field(default_factory=MergingOptions)
     timings: Timings = field(default_factory=Timings)
+    verdicts: MutableMapping[int, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._overlaps: dict[tuple[int, int], _Overlap] = {}
-        self._together: set[frozenset[Node]] = set()
-        self._seen: set[tuple[str, tuple[int, ...]]] = set()
+        self._together: dict[str, set[tuple[int, int]]] = {FORWARD: set(), BACKWARD: set()}
+        self._latest: dict[str, list[int]] = {}
         self.strength: dict[Node, float] = {}
-        self.verdicts: dict[int, tuple[Verdict, ...]] = {}
 
     def add(self, index: int, image: np.ndarray, forward: Detections, backward: Detections) -> set[int]:
         """Associate the objects of one frame.
@@ -110,15 +107,32 @@ class DirectionMatcher:
             self._note_overlaps(forward, backward, iou, pairs)
         rows, columns = np.array(pairs, int).reshape(-1, 2).T
         prefer_forward = self._judge(image, forward[rows], backward[columns])
-        verdicts = map(
-            Verdict,
-            forward.ids[rows].tolist(),
-            backward.ids[columns].tolist(),
-            iou[rows, columns].tolist(),
-            prefer_forward.tolist(),
+        self.verdicts[index] = np.stack(
+            [forward.ids[rows], backward.ids[columns], iou[rows, columns], prefer_forward], axis=1
         )
-        self.verdicts[index] = tuple(verdicts)
         return set(backward.ids[columns].tolist())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen so far, without the verdicts, as JSON and arrays can hold it."""
+        return {
+            "overlapping": np.array(list(self._overlaps), np.int64).reshape(-1, 2),
+            "overlaps": np.array(list(map(astuple, self._overlaps.values())), np.float64).reshape(-1, 3),
+            "together": {
+                direction: np.array(sorted(pairs), np.int64).reshape(-1, 2)
+                for direction, pairs in self._together.items()
+            },
+            "strength": [[direction, id_, value] for (direction, id_), value in self.strength.items()],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        overlaps = zip(state["overlapping"].tolist(), state["overlaps"].tolist(), strict=True)
+        self._overlaps = {(first, second): _Overlap(*values) for (first, second), values in overlaps}
+        self._together = {
+            direction: set(map(tuple, pairs.tolist())) for direction, pairs in state["together"].items()
+        }
+        self._latest = {}
+        self.strength = {(direction, id_): value for direction, id_, value in state["strength"]}
 
     def _judge(self, image: np.ndarray, forward: Detections, backward: Detections) -> np.ndarray:
         """``(N,)`` bool: the forward mask is better. Equal masks are not worth the selector's time."""
@@ -134,13 +148,12 @@ class DirectionMatcher:
         return prefer
 
     def _note_tracks(self, direction: str, tracks: Detections) -> None:
-        ids = tuple(tracks.ids.tolist())
+        ids = tracks.ids.tolist()
         for id_, score in zip(ids, tracks.scores.tolist(), strict=True):
             self.strength[direction, id_] = self.strength.get((direction, id_), 0.0) + score
-        if (direction, ids) in self._seen:
-            return
-        self._seen.add((direction, ids))
-        self._together.update(frozenset([(direction, a), (direction, b)]) for a, b in combinations(ids, 2))
+        if ids != self._latest.get(direction):  # else the pairs are known
+            self._latest[direction] = ids
+            self._together[direction].update(combinations(sorted(ids), 2))
 
     def _note_overlaps(
         self, forward: Detections, backward: Detections, iou: np.ndarray, pairs: list[tuple[int, int]]
@@ -153,7 +166,7 @@ class DirectionMatcher:
             overlap.weight += weight
             overlap.weighted_iou += weighted
         for i, j in pairs:
-            self._overlaps[int(forward.ids[i]), int(backward.ids[j])].associated_iou += iou[i, j]
+            self._overlaps[int(forward.ids[i]), int(backward.ids[j])].associated_iou += float(iou[i, j])
 
     def join(self, nodes: Iterable[Node]) -> list[set[Node]]:
         """Split the tracks of both passes into sets that are one object each.
@@ -178,7 +191,8 @@ class DirectionMatcher:
 
     def _conflict(self, first: Node, second: Node) -> bool:
         if first[0] == second[0]:
-            return frozenset([first, second]) in self._together
+            pair = (min(first[1], second[1]), max(first[1], second[1]))
+            return pair in self._together[first[0]]
         forward, backward = sorted([first, second], reverse=True)  # "forward" > "backward"
         overlap = self._overlaps.get((forward[1], backward[1]))
         return overlap is not None and overlap.agreement < self.options.min_agreement
@@ -204,7 +218,7 @@ def number_objects(groups: Iterable[set[Node]]) -> dict[Node, int]:
 def merge_directions(
     forward: DetectionStore, backward: DetectionStore, matcher: DirectionMatcher, numbers: dict[Node, int]
 ) -> list[Track]:
-    """One set of tracks from two passes, whose stores are emptied on the way.
+    """One set of tracks from two passes, whose masks stay where they are stored.
 
     Where an object has a mask in both passes the selector's verdict decides, or the higher score where the
     two masks were not associated. The score of a track is the mean over its frames; naming is left to the
@@ -212,12 +226,13 @@ def merge_directions(
 
     Args:
         forward: frame index -> what the forward pass found, with ids. May be empty, as may be `backward`.
-        backward: likewise.
+        backward: likewise, in the same journal.
         matcher: was shown every frame that both passes have.
         numbers: track of a pass -> id of the object that it is, see `number_objects`.
     """
-    tracks = {number: Track(number, UNNAMED, 0.0) for number in sorted(set(numbers.values()))}
-    strength = dict.fromkeys(tracks, 0.0)
+    journal, size = forward.masks.journal, forward.size or backward.size
+    objects = {number: _Collected(journal, size) for number in sorted(set(numbers.values()))}
+    strength = dict.fromkeys(objects, 0.0)
     for node, number in numbers.items():
         strength[number] += matcher.strength.get(node, 0.0)
     repeated: Counter[int] = Counter()
@@ -225,25 +240,36 @@ def merge_directions(
         first = _by_number(FORWARD, forward, index, numbers)
         second = _by_number(BACKWARD, backward, index, numbers)
         prefer_forward: dict[int, bool] = {}
-        for pair in matcher.verdicts.get(index, ()):
-            ours, theirs = numbers[FORWARD, pair.forward], numbers[BACKWARD, pair.backward]
+        for forward_id, backward_id, iou, is_better in matcher.verdicts.get(index, _NO_VERDICTS).tolist():
+            ours, theirs = numbers[FORWARD, int(forward_id)], numbers[BACKWARD, int(backward_id)]
             if ours == theirs:
-                prefer_forward[ours] = pair.prefer_forward
-            elif pair.iou > matcher.options.duplicate_iou:
+                prefer_forward[ours] = bool(is_better)
+            elif iou > matcher.options.duplicate_iou:
                 loser = _drop_one(first, second, ours, theirs, strength)
                 repeated[loser] += 1
         for number in first.keys() | second.keys():
-            mask = first.get(number) or second[number]
+            found = first.get(number) or second[number]
             if number in first and number in second:
                 by_score = first[number].score >= second[number].score
-                mask = (first if prefer_forward.get(number, by_score) else second)[number]
-            tracks[number].rles[index] = mask.rle
-            tracks[number].frame_scores[index] = mask.score
+                found = (first if prefer_forward.get(number, by_score) else second)[number]
+            objects[number].add(index, found)
     # What is left of a track that mostly repeated another one is not worth showing.
-    found = [track for track in tracks.values() if len(track.rles) > repeated[track.id]]
-    for track in found:
-        track.score = float(np.mean(list(track.frame_scores.values())))
-    return found
+    return [found.track(number) for number, found in objects.items() if len(found.masks) > repeated[number]]
+
+
+class _Collected:
+    """The masks of one object, as they come."""
+
+    def __init__(self, journal: Journal, size: tuple[int, int]) -> None:
+        self.masks, self.scores = StoredMasks(journal, size), StoredScores()
+
+    def add(self, index: int, found: StoredObject) -> None:
+        self.masks.append(index, found.place)
+        self.scores.append(index, found.score)
+
+    def track(self, number: int) -> Track:
+        score = float(np.mean(list(self.scores.values())))
+        return Track(number, UNNAMED, score, self.masks, self.scores)
 
 
 def limit_objects(tracks: list[Track], max_objects: int) -> list[Track]:
@@ -267,13 +293,12 @@ def number_by_appearance(tracks: Iterable[Track]) -> list[Track]:
     return [replace(track, id=number) for number, track in enumerate(ordered, start=1)]
 
 
-class _Mask(NamedTuple):
-    rle: RLE
-    score: float
-
-
 def _drop_one(
-    first: dict[int, _Mask], second: dict[int, _Mask], ours: int, theirs: int, strength: dict[int, float]
+    first: dict[int, StoredObject],
+    second: dict[int, StoredObject],
+    ours: int,
+    theirs: int,
+    strength: dict[int, float],
 ) -> int:
     """Two objects claim the same pixels: one with another mask in this frame gives way, else the weaker.
 
@@ -292,11 +317,7 @@ def _drop_one(
 
 def _by_number(
     direction: str, store: DetectionStore, index: int, numbers: dict[Node, int]
-) -> dict[int, _Mask]:
+) -> dict[int, StoredObject]:
     if index not in store:
         return {}
-    found = store.pop(index)
-    return {
-        numbers[direction, id_]: _Mask(rle, score)
-        for id_, rle, score in zip(found.ids.tolist(), found.rles, found.scores.tolist(), strict=True)
-    }
+    return {numbers[direction, found.id]: found for found in store.objects(index)}

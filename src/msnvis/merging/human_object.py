@@ -8,8 +8,9 @@ bridges the gaps.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Sequence
-from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,8 @@ COMPANION_CLASSES = frozenset(
         "tennis racket",
     }
 )
+#: Masks that are read at a time.
+_CHUNK = 1024
 
 
 def join_companions(
@@ -50,13 +53,15 @@ def join_companions(
         All tracks; joined ones have the id of their earliest fragment.
     """
     people = [track for track in tracks if track.label >= 0 and classes[track.label] == "person"]
-    person_boxes = [_boxes(person, margin) for person in people]
+    companions = [track for track in tracks if track.label >= 0 and classes[track.label] in COMPANION_CLASSES]
+    person_boxes = [_boxes(person, margin) for person in people] if companions else []
     belongings: dict[tuple[int, int], list[Track]] = {}
     joined = []
     for track in tracks:
-        companion = track.label >= 0 and classes[track.label] in COMPANION_CLASSES
-        own = _boxes(track, 0.0) if companion else {}
-        shares = [_share_together(own, boxes) for boxes in person_boxes] if companion else []
+        shares = []
+        if any(track is companion for companion in companions):
+            own = _boxes(track, 0.0)
+            shares = [_share_together(own, boxes) for boxes in person_boxes]
         if max(shares, default=0.0) >= min_share:
             belongings.setdefault((int(np.argmax(shares)), track.label), []).append(track)
         else:
@@ -81,27 +86,37 @@ def _chains(fragments: list[Track]) -> list[list[Track]]:
 
 def _join(chain: list[Track]) -> Track:
     """One track from fragments of one class that share no frame; evidence is averaged over the frames."""
-    first = chain[0]
-    rles = dict(sorted((item for track in chain for item in track.rles.items()), key=itemgetter(0)))
-    scores = dict(sorted(item for track in chain for item in track.frame_scores.items()))
+    first, latest_first = chain[0], chain[::-1]
+    # Views, in the order of the fragments: nothing is read from where the masks are stored.
+    rles = ChainMap(*(track.rles for track in latest_first))
+    scores = ChainMap(*(track.frame_scores for track in latest_first))
     lengths = [len(track.rles) for track in chain]
     evidence = np.average([track.class_scores for track in chain], axis=0, weights=lengths)
-    mean = float(np.mean(list(scores.values())))
+    mean = float(np.mean([scores[index] for index in sorted(scores)]))
     return Track(first.id, first.label, mean, rles, scores, evidence.astype(np.float32))
 
 
-def _boxes(track: Track, margin: float) -> dict[int, np.ndarray]:
-    """Frame index -> box grown by `margin` of its diagonal on every side."""
-    box = mask_ops.boxes(list(track.rles.values()))
-    grow = margin * np.hypot(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])[:, None]
-    return dict(zip(track.rles, box + grow * np.array([-1, -1, 1, 1]), strict=True))
+class _Boxes(NamedTuple):
+    """``(N,)`` ascending frame indices, and the ``(N, 4)`` boxes there."""
+
+    frames: np.ndarray
+    boxes: np.ndarray
 
 
-def _share_together(own: dict[int, np.ndarray], person: dict[int, np.ndarray]) -> float:
+def _boxes(track: Track, margin: float) -> _Boxes:
+    """The boxes of a track, grown by `margin` of their diagonals on every side."""
+    frames = np.array(sorted(track.rles), np.int64)
+    boxes = np.empty((len(frames), 4))
+    for start in range(0, len(frames), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        boxes[part] = mask_ops.boxes([track.rles[index] for index in frames[part].tolist()])
+    grow = margin * np.hypot(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])[:, None]
+    return _Boxes(frames, boxes + grow * np.array([-1, -1, 1, 1]))
+
+
+def _share_together(own: _Boxes, person: _Boxes) -> float:
     """Share of the frames of `own` in which the two boxes overlap."""
-    common = sorted(own.keys() & person.keys())
-    if not common:
-        return 0.0
-    first, second = np.stack([own[i] for i in common]), np.stack([person[i] for i in common])
+    _, ours, theirs = np.intersect1d(own.frames, person.frames, assume_unique=True, return_indices=True)
+    first, second = own.boxes[ours], person.boxes[theirs]
     low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
-    return int((low < high).all(axis=1).sum()) / len(own)
+    return int((low < high).all(axis=1).sum()) / len(own.frames)

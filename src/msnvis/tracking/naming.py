@@ -10,6 +10,7 @@ or a classifier that is offered nothing better would call it a motorbike.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,27 @@ class Votes:
     def classifier(self) -> np.ndarray:
         """``(C,)`` mean of the classifier's votes, zeros without any."""
         return self.classifier_sum / max(self.classifier_weight, 1e-12)
+
+
+def votes_state(votes: Mapping[int, Votes]) -> dict[str, np.ndarray]:
+    """The votes of all tracks as arrays, for `votes_from_state`."""
+    every = list(votes.values())
+    weights = [(one.detector_weight, one.classifier_weight) for one in every]
+    return {
+        "ids": np.array(list(votes), np.int64),
+        "detector": np.array([one.detector_sum for one in every], np.float64),
+        "classifier": np.array([one.classifier_sum for one in every], np.float64),
+        "weights": np.array(weights, np.float64).reshape(-1, 2),
+    }
+
+
+def votes_from_state(state: Mapping[str, np.ndarray]) -> dict[int, Votes]:
+    """What was given to `votes_state`."""
+    rows = zip(*(state[name] for name in ("ids", "detector", "classifier", "weights")), strict=True)
+    return {
+        int(id_): Votes(detector.copy(), classifier.copy(), *map(float, weights))
+        for id_, detector, classifier, weights in rows
+    }
 
 
 def with_elsewhere(to_labels: np.ndarray, has_name: np.ndarray) -> np.ndarray:

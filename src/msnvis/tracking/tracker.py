@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from msnvis.selection.base import Selector
 from msnvis.structures import UNNAMED, Detections
 from msnvis.timings import Timings
 from msnvis.tracking.association import ASSOCIATION_IOU, associate
-from msnvis.tracking.naming import Votes, best_label, vote_weight
+from msnvis.tracking.naming import Votes, best_label, vote_weight, votes_from_state, votes_state
 from msnvis.tracking.new_objects import find_duplicates, find_new_objects
 from msnvis.tracking.reacquisition import centre_distance, colour_histogram, histogram_similarity
 
@@ -186,6 +188,34 @@ class Tracker:
         """Drop the votes of objects that can never come back, which would pile up in an endless stream."""
         self.votes = {id_: self.votes[id_] for id_ in self._tracks}
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that was learnt of the video so far, the propagator's part included, as JSON and arrays hold it.
+
+        Given to `load_state_dict` of a new tracker with the same parts and options, it goes on alike.
+        """
+        return {
+            "last_id": self._last_id,
+            "image": self._image,
+            "tracks": [
+                {**vars(track), "rle": mask_ops.to_json(track.rle)} for track in self._tracks.values()
+            ],
+            "corrected": [[id_, mask_ops.to_json(rle)] for id_, rle in self._corrected.items()],
+            "forget": sorted(self._forget),
+            "votes": votes_state(self.votes),
+            "propagator": None if self._image is None else dict(self.propagator.state_dict()),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._last_id, self._image = state["last_id"], state["image"]
+        tracks = [TrackState(**{**track, "rle": _rle(track["rle"])}) for track in state["tracks"]]
+        self._tracks = {track.id: track for track in tracks}
+        self._corrected = {id_: _rle(text) for id_, text in state["corrected"]}
+        self._forget = set(state["forget"])
+        self.votes = votes_from_state(state["votes"])
+        if state["propagator"] is not None:
+            self.propagator.load_state_dict(state["propagator"])
+
     def _usable(self, found: Detections) -> Detections:
         found = found[(found.scores >= self.options.weakest_score) & (mask_ops.areas(found.rles) > 0)]
         return found[np.argsort(-found.scores, kind="stable")]
@@ -352,3 +382,8 @@ class Tracker:
             np.array(class_scores, np.float32).reshape(len(visible), self.num_classes),
             np.array([track.id for track in visible], np.int64),
         )
+
+
+def _rle(text: Mapping[str, Any]) -> RLE:
+    """What was given to `masks.to_json`."""
+    return {"size": text["size"], "counts": text["counts"].encode("ascii")}

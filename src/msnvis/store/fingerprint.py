@@ -1,0 +1,58 @@
+"""What the results of a run follow from, for telling whether another run would give the same."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import Any
+
+import av
+import cv2
+import numpy
+import torch
+
+import msnvis
+
+
+def versions() -> dict[str, str]:
+    """Of all that computes."""
+    return {
+        "msnvis": msnvis.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "opencv": cv2.__version__,
+        "av": av.__version__,
+    }
+
+
+def weights_checksum(part: object) -> str | None:
+    """SHA-256 over the tensors of a part's networks; None where it has none.
+
+    A part that learns from something else, a file for example, has an attribute `checksum` that says what.
+    """
+    networks = {n: value for n, value in vars(part).items() if isinstance(value, torch.nn.Module)}
+    if not networks:
+        return getattr(part, "checksum", None)
+    digest = hashlib.sha256()
+    for name, network in sorted(networks.items()):
+        for key, tensor in network.state_dict().items():
+            digest.update(f"{name}.{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def part_fingerprint(given: object, part: object) -> dict[str, Any]:
+    """A part by the name and options by which it was asked for, or by its class, and its weights.
+
+    Args:
+        given: the name, ``(name, options)``, or the part itself.
+        part: the part.
+    """
+    if isinstance(given, str):
+        about: dict[str, Any] = {"name": given}
+    elif isinstance(given, tuple):
+        about = {"name": given[0], "options": {key: str(value) for key, value in given[1].items()}}
+    else:
+        about = {"name": f"{type(part).__module__}.{type(part).__qualname__}"}
+    return {**about, "weights": weights_checksum(part)}
