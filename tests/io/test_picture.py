@@ -131,5 +131,6 @@ def test_overlay_of_a_file_is_that_of_its_images(colorspace, tmp_path):
 def test_colours_are_those_of_the_matrix(matrix):
     planes = [np.full((8, 8), 16, np.uint8), *(np.full((4, 4), 128, np.uint8) for _ in range(2))]
     drawn = [plane.copy() for plane in planes]
-    Canvas(planes, drawn, matrix).fill(np.ones((8, 8), np.uint8), 0, 0, (30, 200, 90))
+    mask = np.ones((8, 8), np.uint8)
+    Canvas(planes, drawn, matrix).fill(mask, mask, 0, 0, (30, 200, 90), opacity=1)
     assert np.abs(rgb_of(drawn, matrix) - [30, 200, 90]).max() < 2
