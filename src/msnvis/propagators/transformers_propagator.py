@@ -125,7 +125,9 @@ class TransformersPropagator(Propagator):
         for id_ in corrections.forget:
             self._sessions.pop(id_, None)
         self._see(image.copy(), self._frame + 1)
-        return {id_: self._carry(session) for id_, session in self._sessions.items()}
+        carried = {id_: self._carry(session) for id_, session in self._sessions.items()}
+        # Fetched when all are on their way, so that a GPU does not wait after each object.
+        return {id_: mask.cpu().numpy() for id_, mask in carried.items()}
 
     def _prompt(self, masks: Mapping[int, np.ndarray]) -> None:
         """Tell the model where objects are in the latest frame."""
@@ -140,12 +142,12 @@ class TransformersPropagator(Propagator):
             self.processor.add_inputs_to_inference_session(session, self._frame, _OBJECT, input_masks=mask)
             self._run(session)
 
-    def _carry(self, session: Any) -> np.ndarray:
-        """``(H, W)`` bool, the mask of an object in the latest frame."""
+    def _carry(self, session: Any) -> Tensor:
+        """``(H, W)`` bool on the model's device, the mask of an object in the latest frame."""
         if session is None:
-            return np.zeros(self._size, bool)
+            return torch.zeros(self._size, dtype=torch.bool)
         logits = self._run(session).float()
-        return self.processor.post_process_masks([logits], [self._size])[0][0, 0].cpu().numpy()
+        return self.processor.post_process_masks([logits], [self._size])[0][0, 0]
 
     def _run(self, session: Any) -> Tensor:
         """``(1, 1, h, w)`` logits of the mask of an object in the latest frame, which is remembered."""
@@ -168,13 +170,13 @@ class TransformersPropagator(Propagator):
         session.processed_frames.clear()
         session.mask_inputs_per_obj[_OBJECT].clear()
         prompted, tracked = _memories(session)
-        memories = prompted if self._frame in prompted else tracked
-        if memories is prompted:
+        if self._frame in prompted:
             tracked.pop(self._frame, None)
-        memories[self._frame] = self._slim(memories[self._frame])
+        latest = prompted if self._frame in prompted else tracked
+        latest[self._frame] = self._slim(latest[self._frame])
         while len(prompted) > self.prompts:
-            second = sorted(prompted)[1] if self.prompts > 1 else min(prompted)
-            tracked[second] = prompted.pop(second)
+            oldest = sorted(prompted)[min(self.prompts - 1, 1)]  # but the first, if it has a place
+            tracked[oldest] = prompted.pop(oldest)
         config = self.model.config
         for frame in list(tracked):
             age = self._frame + 1 - frame  # as the next frame sees it
