@@ -9,9 +9,14 @@ from command import msnvis
 
 from msnvis.merging.directions import MergingOptions
 from msnvis.pipeline import VideoInstanceSegmenter
+from msnvis.presets import PRESETS
+from msnvis.propagators import propagators
 from msnvis.propagators.flow import FlowPropagator
+from msnvis.segmenters import classifiers, segmenters
 from msnvis.segmenters.training import TrainOptions
+from msnvis.selection import selectors
 from msnvis.tracking.tracker import TrackingOptions
+from msnvis.weights.catalogue import find_weights, is_known, known_weights
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,11 +31,13 @@ def test_links_lead_somewhere(document):
 
 def all_commands() -> list[str]:
     """Every command and sub-command, as their help lists them."""
-    groups = {"": [], "train": []}
+    groups = {"": [], "train": [], "weights": []}
     for group, names in groups.items():
         listing = msnvis(*group.split(), "--help").out.partition("Commands:")[2]
         names += re.findall(r"^  ([a-z-]+)  ", listing, re.MULTILINE)
-    return [name for name in groups[""] if name != "train"] + [f"train {name}" for name in groups["train"]]
+    return [
+        f"{group} {name}".strip() for group, names in groups.items() for name in names if name not in groups
+    ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -64,6 +71,52 @@ def test_python_examples_are_python():
     assert len(blocks) > 5
     for block in blocks:
         compile(block, "example", "exec")
+
+
+def rows(document: str) -> list[list[str]]:
+    """Cells of all tables of a document."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (.+) \|$", text, re.MULTILINE)
+    return [[cell.strip() for cell in line.split("|")] for line in lines]
+
+
+@pytest.mark.parametrize(
+    "registry", [segmenters, classifiers, propagators, selectors], ids=lambda registry: registry.kind
+)
+def test_models_page_lists_every_part(registry):
+    listed = {name for row in rows("models.md") for name in re.findall(r"`([^`]+)`", row[0])}
+    families = {name.partition(":")[0] + ":" for name in listed if ":" in name}
+    ours = [
+        name
+        for name, entry in registry.entries().items()
+        if getattr(entry.create, "func", entry.create).__module__.startswith("msnvis.")
+    ]
+    assert ours
+    assert [name for name in ours if name not in listed | families] == []
+
+
+def test_models_page_describes_the_presets_as_they_are():
+    cells = {row[0].strip("`"): " ".join(row[1:]) for row in rows("models.md")}
+    for name, preset in PRESETS.items():
+        parts = [part for kind, part in preset.options.items() if kind != "direction"]
+        parts += [choice.part for choices in preset.choices.values() for choice in choices]
+        names = [part if isinstance(part, str) else part[0] for part in parts]
+        assert [part for part in names if f"`{part}`" not in cells[f"--preset {name}"]] == []
+
+
+@pytest.mark.parametrize("document", ["weights.md", "models.md"])
+def test_pages_give_licence_and_size_of_weights_as_the_list_does(document):
+    checked = 0
+    for row in rows(document):
+        name = row[0].strip("`")
+        if is_known(name) and name != "torchvision:NAME":
+            weights = find_weights(name)
+            assert weights.licence in row and f"{weights.megabytes:.0f}" in row, row
+            checked += 1
+    assert checked > 7
+    if document == "weights.md":
+        named = [row[0].strip("`") for row in rows(document)]
+        assert [weights.name for weights in known_weights() if weights.name not in named] == []
 
 
 def test_decisions_list_every_option_of_the_pipeline_with_its_default():
