@@ -272,6 +272,32 @@ def test_strict_areas_take_no_mask_that_validate_refuses(text, size):
     assert mask_ops.areas([rle])[0] == areas[1]  # as pycocotools sees it, unmended
 
 
+@given(st.lists(st.integers(-1, 9) | st.sampled_from([1.0, None, 2**31, 2**32]), max_size=8))
+@example([0, 12])
+@example([3, 0, 0, 9])
+@settings(max_examples=300, deadline=None)
+def test_compressed_runs_are_taken_only_where_they_are_a_mask(counts):
+    size = (3, 4)
+    try:
+        rle = mask_ops.compress_runs(counts, size)
+        areas = mask_ops.strict_areas([rle], size)
+    except (TypeError, ValueError):
+        return
+    assert rle == mask_ops.from_json({"size": [3, 4], "counts": counts}, size)
+    assert areas == sum(counts[1::2])
+
+
+@given(mask_stacks())
+@quick
+def test_runs_are_compressed_to_what_encode_gives(masks):
+    size = masks.shape[1:]
+    for mask, rle in zip(masks, reference(masks), strict=True):
+        flat = mask.ravel(order="F")
+        edges = np.flatnonzero(np.diff(flat, prepend=False))
+        counts = np.diff(edges, prepend=0, append=flat.size).tolist()
+        assert mask_ops.compress_runs(counts, size) == rle
+
+
 @given(st.binary(max_size=40), st.integers(1, 200), st.integers(1, 200))
 @settings(max_examples=200, deadline=None)
 def test_no_bytes_break_validate(counts, height, width):

@@ -7,6 +7,7 @@ frame: most of a frame is background.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -326,6 +327,25 @@ def from_json(segmentation: Mapping[str, Any] | list[list[float]], size: tuple[i
 @lru_cache(maxsize=256)  # the parts of the pipeline ask for the areas of the same few masks again and again
 def _area(counts: bytes) -> int:
     return int(coco_mask.area(RLE(size=[0, 0], counts=counts)))  # no size changes it
+
+
+def compress_runs(counts: list[int], size: tuple[int, int]) -> RLE:
+    """The mask of run lengths, many times faster than `from_json` since nothing is checked but their type.
+
+    Args:
+        counts: lengths of the runs of background and foreground in turn, which should add up to a frame.
+        size: ``(height, width)`` of the frame.
+
+    Raises TypeError or ValueError for what is no length.
+
+    >>> compress_runs([1, 2, 1], (2, 2))
+    {'size': [2, 2], 'counts': b'121'}
+    """
+    try:
+        runs = np.frombuffer(array("I", counts), np.uint32)
+    except OverflowError:
+        raise ValueError("a run that is negative or longer than any frame") from None
+    return coco_mask.frPyObjects({"size": list(size), "counts": runs}, *size)
 
 
 def _encode_one(mask: np.ndarray) -> RLE:

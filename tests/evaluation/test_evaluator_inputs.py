@@ -265,6 +265,15 @@ BAD_TRUTHS = {
     "annotation 2: frame 0: the runs cover 4 pixels": annotation(
         segmentations=[SHORT, None], areas=[4, None]
     ),
+    "annotation 2: frame 1: the runs cover 6 pixels": annotation(
+        segmentations=[None, {"size": list(SIZE), "counts": [1, 2, 3]}], areas=[None, 2]
+    ),
+    "annotation 2: frame 1: 'counts' is neither text": annotation(
+        segmentations=[None, {"size": list(SIZE), "counts": [12.0, 12.0]}], areas=[None, 12]
+    ),
+    "annotation 2: frame 1: a run of negative length": annotation(
+        segmentations=[None, {"size": list(SIZE), "counts": [-1, 25]}], areas=[None, 25]
+    ),
     "annotation at place 1: its 'id' is not a whole number": annotation(id="2"),
     "video 1: an earlier video has the same id": with_entry("videos", 1, id=1),
     "video 2: a frame of 0 x 4": with_entry("videos", 1, width=0),

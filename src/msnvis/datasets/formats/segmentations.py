@@ -46,7 +46,7 @@ def quick_masks(
 
 
 def encoded_masks(entry: Any, size: tuple[int, int], num_frames: int) -> list[RLE | None]:
-    """As `read_masks`, of compressed run-length encodings alone, and without a look into them.
+    """As `read_masks`, of run-length encodings alone, compressed or not, and without a look into them.
 
     Raises ValueError, TypeError, KeyError or AttributeError for anything else.
     """
@@ -55,8 +55,14 @@ def encoded_masks(entry: Any, size: tuple[int, int], num_frames: int) -> list[RL
     for item in _segmentations(entry, num_frames):
         if item and item["size"] != expected:
             raise ValueError("a mask of another size")
-        masks.append(RLE(size=expected, counts=item["counts"].encode("ascii")) if item else None)
+        masks.append(_encoded(item["counts"], size) if item else None)
     return masks
+
+
+def _encoded(counts: Any, size: tuple[int, int]) -> RLE:
+    if isinstance(counts, list):  # as YouTube-VIS publishes its ground truth
+        return mask_ops.compress_runs(counts, size)
+    return RLE(size=list(size), counts=counts.encode("ascii"))
 
 
 def _segmentations(entry: Any, num_frames: int) -> list[Any]:
