@@ -33,6 +33,18 @@ def test_the_default_run_needs_no_network(tmp_path):
     assert json.loads((tmp_path / "out" / "tracks.json").read_text())["videos"][0]["length"] == 4
 
 
+def test_what_has_to_be_fetched_is_told_without_the_network_where_downloads_are_forbidden(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MSNVIS_OFFLINE", "1")
+    monkeypatch.setenv("MSNVIS_CACHE", str(tmp_path))
+    clip = squares.write_clip(tmp_path / "clip.mp4", squares.frames(2))
+    arguments = ("run", clip, "--preset", "paper", "--output", tmp_path / "out")
+    done = run_offline("from msnvis.cli.main import main; main()", *arguments)
+    assert done.returncode == 2
+    assert "'swin-b-cascade' are not on this machine and MSNVIS_OFFLINE forbids downloads" in done.stderr
+
+
 def test_the_network_cannot_be_used_unnoticed():
     done = run_offline("import urllib.request; urllib.request.urlopen('http://127.0.0.1:9')")
     assert done.returncode != 0

@@ -36,9 +36,9 @@ class Handler(BaseHTTPRequestHandler):
             words = {"right"} | words & {"untold"}
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         body, tag = CONTENT, '"first"'
-        if "changed" in words or (self.path == "/replaced-once" and len(self.server.requests) > 1):
+        if "careless" in words or (self.path == "/replaced-once" and len(self.server.requests) > 1):
             tag = '"second"'
-        if "ignores" in words or self.headers.get("If-Range") != tag:
+        if "ignores" in words or (self.headers.get("If-Range") != tag and "careless" not in words):
             start = 0
         tag = None if "untold" in words else tag
         if "gone" in words:
@@ -194,6 +194,12 @@ def test_server_that_goes_on_elsewhere_is_asked_for_all(weights, server, target)
     begun(target, CONTENT[:300_000], '"first"')
     assert weights_path(weights("/elsewhere")).read_bytes() == CONTENT
     assert [wanted for _, wanted in server.requests] == ["bytes=300000-", None]
+
+
+def test_server_that_goes_on_with_another_file_is_asked_for_all(weights, server, target):
+    begun(target, b"x" * 1000, '"first"')
+    assert weights_path(weights("/careless", "")).read_bytes() == CONTENT
+    assert [wanted for _, wanted in server.requests] == ["bytes=1000-", None]
 
 
 @pytest.mark.parametrize(

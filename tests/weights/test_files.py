@@ -136,6 +136,8 @@ def test_command_lists_everything_and_where_it_would_go(cache):
         "torchvision:maskrcnn_resnet50_fpn",
         "torchvision:maskrcnn_resnet50_fpn_v2",
     ]
+    told = msnvis("weights", "list", "cfbj")
+    assert told.code == 2 and "did you mean 'cfbi'?" in told.err
 
 
 def test_command_verifies_what_is_here_or_what_is_named(cache):

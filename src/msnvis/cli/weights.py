@@ -29,12 +29,12 @@ def list_(
     from rich.console import Console
     from rich.table import Column, Table
 
-    from msnvis.weights.catalogue import TORCHVISION, known_weights
+    from msnvis.weights.catalogue import TORCHVISION, find_weights, known_weights
     from msnvis.weights.files import cache_dir, local_path
 
     no_wrap = (Column(heading, no_wrap=True) for heading in ("name", "MB", "licence", "SHA-256", "here"))
     table = Table(*no_wrap, Column("from", overflow="fold"), box=None, pad_edge=False)
-    for file in known_weights(prefix):
+    for file in list(known_weights(prefix)) or [find_weights(prefix)]:  # which says what is like it
         here = "shipped" if file.shipped else "yes" if local_path(file).is_file() else "no"
         source = file.url or (f"{file.page} (by hand)" if file.page else file.source)
         table.add_row(

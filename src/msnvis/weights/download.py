@@ -96,9 +96,10 @@ def _receive(url: str, part: Path) -> Iterator[tuple[int, int | None]]:
     with response:
         if response.status == HTTPStatus.PARTIAL_CONTENT:
             start, total = _content_range(response.headers["Content-Range"])
-            if start != done:
+            known = _version_file(part).read_text(encoding="utf-8")
+            if start != done or _version(response) not in ("", known):  # it minds neither header
                 discard(part)
-                raise TransferError("the server went on at another place than it was asked to")
+                raise TransferError("the server went on at another place, or with another file")
         else:
             done, total = 0, _number(response.headers["Content-Length"])
             part.unlink(missing_ok=True)
