@@ -19,6 +19,7 @@ def train() -> None:
 
 @app.command("segmenter")
 def segmenter(
+    ctx: typer.Context,
     annotations: Annotated[
         list[Path], typer.Option(metavar="JSON", help="COCO annotations; repeat it for several data sets.")
     ],
@@ -29,15 +30,41 @@ def segmenter(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Weights, checkpoint, history, TensorBoard.")
     ],
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|TOML",
+            help="Options from a file, such as msn-paper; those given here win.",
+            show_default=False,
+        ),
+    ] = None,
+    network: Annotated[
+        str, typer.Option(metavar="NAME", help="compact, or swin-t-, swin-s- or swin-b-cascade.")
+    ] = "compact",
+    imagenet: Annotated[
+        bool, typer.Option("--imagenet/--from-scratch", help="Begin with a backbone trained on ImageNet.")
+    ] = True,
     steps: Annotated[int, typer.Option(help="Optimiser steps in all.")] = 12000,
     batch_size: Annotated[int, typer.Option(help="Images a step and process.")] = 4,
     learning_rate: Annotated[float, typer.Option(help="Of the heads.")] = 5e-4,
+    warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises.")] = 300,
     canvases: Annotated[
         list[int] | None,
         typer.Option(
             "--canvas", metavar="PIXELS", help="Side of training images; repeat it for multi-scale."
         ),
     ] = None,
+    short_sides: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--short-side",
+            metavar="PIXELS",
+            help="Scale images as they are to this instead of onto a canvas; repeat it for multi-scale.",
+        ),
+    ] = None,
+    long_side: Annotated[
+        int, typer.Option(metavar="PIXELS", help="What --short-side may make of the other side at most.")
+    ] = 1333,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -55,11 +82,11 @@ def segmenter(
     precision: Annotated[str, typer.Option(metavar="no|bf16|fp16", help="Mixed precision.")] = "no",
     workers: Annotated[int, typer.Option(help="Processes that load images.")] = 1,
     start_from: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights to fine-tune instead of ImageNet's.")
+        Path | None, typer.Option(metavar="FILE|NAME", help="Weights to fine-tune instead of ImageNet's.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
 ) -> None:
-    """Train the `compact` segmenter on COCO-format data; started again, it goes on where it was interrupted.
+    """Train a segmenter on COCO-format data; started again, it goes on where it was interrupted.
 
     Several GPUs: torchrun --standalone --nproc-per-node 4 -m msnvis train segmenter ...
     """
@@ -68,27 +95,38 @@ def segmenter(
             f"--annotations was given {len(annotations)} times and --images {len(images)} times; give one "
             "folder of images for each annotation file"
         )
-    from msnvis.segmenters.training import TrainOptions, train_segmenter
+    from msnvis.segmenters.training import TrainOptions, read_recipe, train_segmenter
 
-    sides = {"canvases": tuple(canvases)} if canvases else {}
-    train_segmenter(
-        TrainOptions(
-            data=list(zip(annotations, images, strict=True)),
-            output=output,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            labels=labels,
-            hold_out=hold_out,
-            validate_every=validate_every,
-            checkpoint_every=checkpoint_every,
-            precision=precision,
-            workers=workers,
-            start_from=start_from,
-            seed=seed,
-            **sides,
-        )
-    )
+    options = {
+        "network": network,
+        "imagenet": imagenet,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "warmup": warmup,
+        "canvases": tuple(canvases or ()),
+        "short_sides": tuple(short_sides or ()),
+        "long_side": long_side,
+        "labels": labels,
+        "hold_out": hold_out,
+        "validate_every": validate_every,
+        "checkpoint_every": checkpoint_every,
+        "precision": precision,
+        "workers": workers,
+        "start_from": start_from,
+        "seed": seed,
+    }
+    given = {name: value for name, value in options.items() if _is_given(ctx, name)}
+    if canvases:  # given instead of a recipe's short sides
+        given["short_sides"] = tuple(short_sides or ())
+    chosen = (read_recipe(recipe) if recipe else {}) | given
+    train_segmenter(TrainOptions(data=list(zip(annotations, images, strict=True)), output=output, **chosen))
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line; the defaults in its help are those of `TrainOptions`."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 @app.command("selector")

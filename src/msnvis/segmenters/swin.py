@@ -42,6 +42,21 @@ SWIN_S = SwinConfig(96, (2, 2, 18, 2), (3, 6, 12, 24), drop_path=0.2)
 SWIN_B = SwinConfig(128, (2, 2, 18, 2), (4, 8, 16, 32), drop_path=0.3)
 
 
+def swin_classifier(
+    config: SwinConfig, attention: type[nn.Module] = ShiftedWindowAttention
+) -> SwinTransformer:
+    """torchvision's classifier of these sizes, untrained."""
+    return SwinTransformer(
+        patch_size=[4, 4],
+        embed_dim=config.channels,
+        depths=list(config.depths),
+        num_heads=list(config.heads),
+        window_size=[_WINDOW, _WINDOW],
+        stochastic_depth_prob=config.drop_path,
+        block=partial(SwinTransformerBlock, attn_layer=attention),
+    )
+
+
 class SwinFeatures(nn.Module):
     """``(B, 3, H, W)`` normalised images to the outputs of the four stages, each normalised.
 
@@ -56,17 +71,8 @@ class SwinFeatures(nn.Module):
     def __init__(self, config: SwinConfig) -> None:
         super().__init__()
         self.out_channels = tuple(config.channels * 2**stage for stage in range(4))
-        classifier = SwinTransformer(
-            patch_size=[4, 4],
-            embed_dim=config.channels,
-            depths=list(config.depths),
-            num_heads=list(config.heads),
-            window_size=[_WINDOW, _WINDOW],
-            stochastic_depth_prob=config.drop_path,
-            block=partial(SwinTransformerBlock, attn_layer=WindowAttention),
-        )
         #: The patches, then stages and mergers of patches in turn.
-        self.layers = classifier.features
+        self.layers = swin_classifier(config, WindowAttention).features
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for channels in self.out_channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:

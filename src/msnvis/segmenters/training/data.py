@@ -13,12 +13,26 @@ from msnvis.datasets.coco import ImageRecord
 from msnvis.segmenters.cascade import Target
 from msnvis.segmenters.training.augment import Augmentation, Sample, augment, load_sample
 
+#: Feature maps at stride 32 need sizes that are multiples of it.
+_STRIDE = 32
+
 
 class TrainingImages(Dataset):
     """Augmented images; an item is asked for by ``(image index, sample number)`` of `BalancedSampler`.
 
     Everything random about an item comes from the seed and the sample number, so a resumed training repeats
-    it. All samples of one batch share a canvas size.
+    it.
+
+    Args:
+        records: the images.
+        num_classes: of all.
+        canvases: sides of square canvases; all samples of one batch share one.
+        batch_size: samples that share a canvas.
+        augmentation: how images are varied.
+        seed: of everything random.
+        short_sides: if any, each image is scaled so that its short side has a random one of these, unless
+            its long side would exceed `long_side`; there are no canvases then.
+        long_side: in pixels.
     """
 
     def __init__(
@@ -29,6 +43,8 @@ class TrainingImages(Dataset):
         batch_size: int,
         augmentation: Augmentation,
         seed: int,
+        short_sides: Sequence[int] = (),
+        long_side: int = 1333,
     ) -> None:
         self.records = records
         self.num_classes = num_classes
@@ -36,6 +52,7 @@ class TrainingImages(Dataset):
         self.batch_size = batch_size
         self.augmentation = augmentation
         self.seed = seed
+        self.short_sides, self.long_side = short_sides, long_side
         self.pasteable = [
             i for i, r in enumerate(records) if any(a.rle and not a.crowd for a in r.annotations)
         ]
@@ -43,15 +60,23 @@ class TrainingImages(Dataset):
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Target]:
         index, number = item
         rng = np.random.default_rng([self.seed, number])
-        side = self.canvases[
-            np.random.default_rng([self.seed, number // self.batch_size]).integers(len(self.canvases))
-        ]
+        canvas = self._canvas(self.records[index], number)
         other = None
         if self.pasteable and rng.random() < self.augmentation.paste:
             other = load_sample(self.records[self.pasteable[rng.integers(len(self.pasteable))]])
-        sample = augment(load_sample(self.records[index]), other, (side, side), self.augmentation, rng)
+        sample = augment(load_sample(self.records[index]), other, canvas, self.augmentation, rng)
         image = torch.from_numpy(np.ascontiguousarray(sample.image)).permute(2, 0, 1)
         return image, to_target(sample, self.records[index].vouched, self.num_classes)
+
+    def _canvas(self, record: ImageRecord, number: int) -> tuple[int, int]:
+        """Height and width of a sample."""
+        if self.short_sides:
+            choice = np.random.default_rng([self.seed, number, 1]).integers(len(self.short_sides))
+            sides = record.height, record.width
+            scale = min(self.short_sides[choice] / min(sides), self.long_side / max(sides))
+            return int(record.height * scale + 0.5), int(record.width * scale + 0.5)
+        choice = np.random.default_rng([self.seed, number // self.batch_size]).integers(len(self.canvases))
+        return self.canvases[choice], self.canvases[choice]
 
 
 def to_target(sample: Sample, vouched: frozenset[int], num_classes: int) -> Target:
@@ -69,6 +94,13 @@ def to_target(sample: Sample, vouched: frozenset[int], num_classes: int) -> Targ
     )
 
 
-def collate(batch: list[tuple[Tensor, Target]]) -> tuple[Tensor, list[Target]]:
-    """Stack images ``(B, 3, H, W)`` uint8; targets stay a list."""
-    return torch.stack([image for image, _ in batch]), [target for _, target in batch]
+def collate(
+    batch: list[tuple[Tensor, Target]],
+) -> tuple[Tensor, list[tuple[int, int]], list[Target]]:
+    """Images in one tensor ``(B, 3, H, W)`` uint8, H and W multiples of 32; their sizes; their targets."""
+    sizes = [(image.shape[1], image.shape[2]) for image, _ in batch]
+    height, width = (-(-max(side) // _STRIDE) * _STRIDE for side in zip(*sizes, strict=True))
+    images = torch.zeros(len(batch), 3, height, width, dtype=torch.uint8)
+    for padded, (image, _) in zip(images, batch, strict=True):
+        padded[:, : image.shape[1], : image.shape[2]] = image
+    return images, sizes, [target for _, target in batch]

@@ -1,4 +1,4 @@
-"""`msnvis train segmenter`: trains `compact` on COCO-format data, partial annotations included."""
+"""`msnvis train segmenter`: trains a Cascade Mask R-CNN on COCO-format data, partial annotations included."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,16 @@ from msnvis.datasets.coco import ImageRecord, read_category_ids, read_class_name
 from msnvis.datasets.labels import LabelSpace, label_space
 from msnvis.datasets.mapping import dropped_sentence
 from msnvis.datasets.sampler import repeat_factors
-from msnvis.errors import InputError, OptionError, WeightsError
-from msnvis.segmenters.cascade import CascadeMaskRCNN
+from msnvis.errors import InputError, OptionError
+from msnvis.segmenters import compact
+from msnvis.segmenters.cascade import CascadeMaskRCNN, Target
 from msnvis.segmenters.cascade_files import save_cascade
 from msnvis.segmenters.cascade_segmenter import CascadeSegmenter
-from msnvis.segmenters.compact import ARCHITECTURE, PREPROCESSING, trainable_compact
 from msnvis.segmenters.training.augment import Augmentation
 from msnvis.segmenters.training.data import TrainingImages, collate
 from msnvis.segmenters.training.evaluate import evaluate_segmenter
+from msnvis.segmenters.training.networks import check_network, load_matching, trainable
 from msnvis.training.trainer import Trainer, TrainerOptions
-from msnvis.weights.state import load_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,16 @@ class TrainOptions(TrainerOptions):
 
     Attributes, beside those of `TrainerOptions`:
         data: pairs of a COCO json and the folder of its images; at least one.
-        steps: optimiser steps in all; the learning rate falls to zero over them.
+        network: one of `NETWORKS`.
+        imagenet: start from a backbone trained on ImageNet, unless `start_from` is given; `compact` always
+            does.
+        steps: optimiser steps in all.
+        decay_at: shares of the steps after which the learning rate falls to a tenth; it falls to zero by a
+            cosine when none is given.
         backbone_factor: share of the learning rate, which is that of the heads, for the backbone.
         canvases: sides in pixels of the square training images; each batch draws one (multi-scale).
+        short_sides, long_side: if there are short sides, each image keeps its proportions and is scaled so
+            that its short side has one of these, unless its long side would exceed `long_side` pixels.
         balance: classes in a smaller share of images than this are drawn more often; 0 switches balancing
             off.
         full_images: how much oftener fully labelled images are drawn; they alone give the proposals
@@ -50,13 +57,18 @@ class TrainOptions(TrainerOptions):
     """
 
     data: Sequence[tuple[Path, Path]]
+    network: str = compact.ARCHITECTURE
+    imagenet: bool = True
     steps: int = 12000
+    decay_at: tuple[float, ...] = ()
     batch_size: int = 4
     learning_rate: float = 5e-4
     backbone_factor: float = 0.3
     weight_decay: float = 0.05
     warmup: int = 300
     canvases: tuple[int, ...] = (288, 320, 352)
+    short_sides: tuple[int, ...] = ()
+    long_side: int = 1333
     augmentation: Augmentation = field(default_factory=Augmentation)
     balance: float = 0.05
     full_images: float = 2.0
@@ -73,6 +85,11 @@ class TrainOptions(TrainerOptions):
             raise OptionError(f"steps is {self.steps} but must be at least 1")
         if any(side < 64 or side % 32 for side in self.canvases) or not self.canvases:
             raise OptionError("canvases are sides in pixels: multiples of 32, at least 64")
+        if any(side < 64 for side in (*self.short_sides, self.long_side)):
+            raise OptionError("short and long sides are pixels, at least 64")
+        if not all(0 < share < 1 for share in self.decay_at):
+            raise OptionError("decay_at are shares of the training, between 0 and 1")
+        check_network(self.network)
 
 
 def train_segmenter(options: TrainOptions) -> dict[str, float]:
@@ -125,7 +142,7 @@ def _own_classes(annotations: Path) -> LabelSpace:
 
 
 class SegmenterTrainer(Trainer):
-    """Trains the network of `compact`."""
+    """Trains one of `NETWORKS`."""
 
     best_metric = "any_ap50"
 
@@ -135,11 +152,22 @@ class SegmenterTrainer(Trainer):
         if not train:
             raise InputError("no training images are left after holding some out")
         torch.manual_seed(options.seed)
-        network = trainable_compact(len(self.classes))
+        made = trainable(options.network, len(self.classes), options.imagenet and not options.start_from)
+        network, self.preprocessing = made.network, made.preprocessing
+        if options.short_sides:
+            sides = {"short_side": max(options.short_sides), "long_side": options.long_side}
+            self.preprocessing = replace(made.preprocessing, **sides)
         if options.start_from:
-            load_matching(network, options.start_from)
+            load_matching(network, options.start_from, options.network)
         images = TrainingImages(
-            train, len(self.classes), options.canvases, options.batch_size, options.augmentation, options.seed
+            train,
+            len(self.classes),
+            options.canvases,
+            options.batch_size,
+            options.augmentation,
+            options.seed,
+            options.short_sides,
+            options.long_side,
         )
         super().__init__(
             options,
@@ -148,34 +176,42 @@ class SegmenterTrainer(Trainer):
             images,
             self._factors(train, options),
             options.steps,
-            {"classes": list(self.classes)},
+            {"classes": list(self.classes)} | self._network_identity(options),
             collate,
         )
         if self.accelerator.is_main_process:
             for sentence in data.dropped:
                 print(f"msnvis: warning: {sentence}", file=sys.stderr)
 
-    def losses(self, batch: tuple[Tensor, list[dict[str, Tensor]]]) -> dict[str, Tensor]:
-        images, targets = batch
-        sizes = [tuple(images.shape[-2:])] * len(images)
-        return self.network(PREPROCESSING.normalise(images, sizes), sizes, targets)
+    @staticmethod
+    def _network_identity(options: TrainOptions) -> dict[str, str]:
+        # Checkpoints of compact do not name it.
+        return {} if options.network == compact.ARCHITECTURE else {"network": options.network}
+
+    def losses(self, batch: tuple[Tensor, list[tuple[int, int]], list[Target]]) -> dict[str, Tensor]:
+        images, sizes, targets = batch
+        return self.network(self.preprocessing.normalise(images, sizes), sizes, targets)
 
     def learning_rate(self) -> float:
-        """Linear warm-up, then a cosine to zero."""
-        cosine = 0.5 * (1 + math.cos(math.pi * min(self.step / self.steps, 1)))
-        return self.options.learning_rate * self.warmed_up() * cosine
+        """Linear warm-up, then tenths at given shares of the training, or a cosine to zero."""
+        done = min(self.step / self.steps, 1)
+        if self.options.decay_at:
+            factor = 0.1 ** sum(done >= share for share in self.options.decay_at)
+        else:
+            factor = 0.5 * (1 + math.cos(math.pi * done))
+        return self.options.learning_rate * self.warmed_up() * factor
 
     def validate(self) -> dict[str, float]:
         if not self.held_out:
             return {}
         network = self.average.module
-        segmenter = CascadeSegmenter(network, self.classes, PREPROCESSING)
+        segmenter = CascadeSegmenter(network, self.classes, self.preprocessing)
         metrics = evaluate_segmenter(segmenter, self.held_out)
         network.train()
         return metrics
 
     def save_weights(self, path: Path) -> None:
-        save_cascade(self.average.module, ARCHITECTURE, self.classes, path)
+        save_cascade(self.average.module, self.options.network, self.classes, path)
 
     def _factors(self, train: list[ImageRecord], options: TrainOptions) -> np.ndarray:
         """How often each image is drawn: by its rarest class, and by how much of it is labelled."""
@@ -185,20 +221,13 @@ class SegmenterTrainer(Trainer):
 
 
 def parameter_groups(network: CascadeMaskRCNN, options: TrainOptions) -> list[dict[str, Any]]:
-    """Backbone and heads with their shares of the learning rate; norms and biases do not decay."""
+    """Backbone and heads with their shares of the learning rate; norms, biases and position
+    biases do not decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             factor = options.backbone_factor if name.startswith("backbone.") else 1.0
-            decay = options.weight_decay if parameter.ndim > 1 else 0.0
+            decays = parameter.ndim > 1 and not name.endswith("relative_position_bias_table")
+            decay = options.weight_decay if decays else 0.0
             groups.setdefault((factor, decay), []).append(parameter)
     return [{"params": p, "factor": f, "weight_decay": d} for (f, d), p in groups.items()]
-
-
-def load_matching(network: CascadeMaskRCNN, path: Path) -> None:
-    """Take over the tensors of `path` that have the name and shape of ours: all but the class logits."""
-    own = network.state_dict()
-    state = {k: v for k, v in load_weights(path).items() if k in own and own[k].shape == v.shape}
-    if not state:
-        raise WeightsError(f"{path} has no tensor in common with this network")
-    network.load_state_dict(state, strict=False)
