@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from msnvis.cli.messages import error_sentence, exit_code, is_debugging, say_error
+from msnvis.cli.inputs import for_each_input
 
 
 def info(
@@ -23,14 +23,4 @@ def info(
     """Say what each VIDEO is: kind, coding, size, length, frame rate."""
     from msnvis.io.readers import open_source
 
-    errors: list[Exception] = []
-    for video in videos:
-        try:
-            typer.echo(str(open_source(video).describe()))
-        except Exception as error:
-            if is_debugging(ctx):
-                raise
-            say_error(error_sentence(error))
-            errors.append(error)
-    if errors:
-        raise typer.Exit(exit_code(errors))
+    for_each_input(ctx, videos, lambda video: typer.echo(str(open_source(video).describe())))

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.inputs import for_each_input
 from msnvis.cli.job import Job
-from msnvis.cli.messages import error_sentence, exit_code, is_debugging, say_error
 
 #: Written where no --format is given.
 DEFAULT_FORMATS = ("ytvis", "overlay", "summary")
@@ -138,19 +138,7 @@ def run(
         parts = VideoInstanceSegmenter(**options)
     window = {"start": start, "end": end, "stride": stride, "max_side": max_side}
     job = Job(parts, window, output, formats, own_folders=len(inputs) > 1)
-    errors: list[Exception] = []
-    for given in inputs:
-        try:
-            job.process(given)
-        except Exception as error:
-            if is_debugging(ctx):
-                raise
-            say_error(error_sentence(error))
-            errors.append(error)
-    if errors:
-        if len(inputs) > 1:
-            say_error(f"{len(errors)} of {len(inputs)} inputs failed")
-        raise typer.Exit(exit_code(errors))
+    for_each_input(ctx, inputs, job.process)
 
 
 def _over_preset(ctx: typer.Context, preset: str, options: dict[str, object]) -> dict[str, object]:

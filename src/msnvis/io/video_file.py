@@ -122,7 +122,7 @@ class VideoFile(FrameSource):
 
     def _frames(self) -> Iterator[Frame]:
         # A thread of its own decodes: beside the tracker's there is often time for it, and it takes longest.
-        for frame, number, position, time in ahead(self._chosen(), depth=1):
+        for frame, number, position, time in ahead(self._chosen()):
             yield Frame(position, time, self._upright.image(frame, number))
 
     def _pictures(self) -> Iterator[Picture]:
