@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -152,15 +153,19 @@ class VideoInstanceSegmenter:
         self.shots = shots
         self.batch_size = batch_size
         self.human_objects = human_objects
+        self._device = device
+        self._given = {
+            "segmenter": segmenter,
+            "propagator": propagator,
+            "selector": selector,
+            "classifier": classifier,
+        }
         self.segmenter = _part(segmenters, segmenter, device=device)
         # A lost object can still come back in the frame after the last of `max_lost`.
         memory = self.tracking.max_lost + 1
         self.propagator = _part(propagators, propagator, device=device, keep_alive=memory)
         self.selector = _part(selectors, selector, device=device)
-        given_classifier, classifier = (
-            classifier,
-            _part(classifiers, classifier, device=device, labels=labels),
-        )
+        classifier = _part(classifiers, classifier, device=device, labels=labels)
         self.namer = Namer(
             classifier,
             class_map(classifier.classes, self.labels),
@@ -170,9 +175,6 @@ class VideoInstanceSegmenter:
         )
         has_name = class_map(self.segmenter.classes, label_space("any")).any(axis=1)
         self._to_labels = with_elsewhere(class_map(self.segmenter.classes, self.labels), has_name)
-        given = {"segmenter": segmenter, "propagator": propagator, "selector": selector}
-        self._given = {**given, "classifier": given_classifier}
-        self._device = device
         self.timings = Timings()
         self.interrupted = False
         self.interruptions = 0
@@ -275,12 +277,6 @@ class VideoInstanceSegmenter:
         The input is None where it cannot be recognised or read again.
         """
         identity = source.identity()
-        parts = {
-            "segmenter": self.segmenter,
-            "propagator": self.propagator,
-            "selector": self.selector,
-            "classifier": self.namer.classifier,
-        }
         return {
             "input": identity and {**identity, "frame size": list(source.size or ())},
             "options": {
@@ -295,9 +291,19 @@ class VideoInstanceSegmenter:
                 "tracking": asdict(self.tracking),
                 "merging": asdict(self.merging),
             },
-            "parts": {kind: part_fingerprint(self._given[kind], part) for kind, part in parts.items()},
+            "parts": self._parts_fingerprint,
             "versions": versions(),
         }
+
+    @cached_property
+    def _parts_fingerprint(self) -> dict[str, Any]:
+        parts = {
+            "segmenter": self.segmenter,
+            "propagator": self.propagator,
+            "selector": self.selector,
+            "classifier": self.namer.classifier,
+        }
+        return {kind: part_fingerprint(self._given[kind], part) for kind, part in parts.items()}
 
     @property
     def _keeps_unnamed(self) -> bool:
@@ -361,9 +367,7 @@ class _Run:
         self.direction = direction
         self.reporter = reporter
         self.work = work
-        fingerprint = parts.fingerprint(source) if work else {}
-        resumable = fingerprint if fingerprint.get("input") else None
-        self.store, self.resumed = work.open(resumable) if work else (RunStore(), None)
+        self.store, self.resumed = work.open(parts.fingerprint(source)) if work else (RunStore(), None)
         self.found, self.tracked = self.store.found, self.store.tracked
         self.matcher = DirectionMatcher(
             parts.selector, parts.merging, parts.timings, verdicts=self.store.verdicts

@@ -20,7 +20,7 @@ from PIL import Image
 from msnvis.segmenters.base import segmenters
 
 PARTS = ("--segmenter", "squares", "--classifier", "none")
-RESULTS = ["overlay.mp4", "summary.png", "tracks.json"]
+RESULTS = ["overlay.mp4", "run.json", "summary.png", "tracks.json"]
 
 
 @pytest.fixture
@@ -47,7 +47,10 @@ def test_default_results_and_report(clip, tmp_path):
 
 def test_only_the_formats_asked_for(clip, tmp_path):
     assert msnvis("run", clip, "-o", tmp_path / "out", *PARTS, "-f", "mots", "-f", "png").code == 0
-    assert files_in(tmp_path / "out") == [f"masks/{number:05d}.png" for number in range(6)] + ["mots.txt"]
+    assert files_in(tmp_path / "out") == [f"masks/{number:05d}.png" for number in range(6)] + [
+        "mots.txt",
+        "run.json",
+    ]
 
 
 def test_several_inputs_get_folders_and_a_bad_one_stops_nothing(clip, tmp_path):
@@ -55,7 +58,9 @@ def test_several_inputs_get_folders_and_a_bad_one_stops_nothing(clip, tmp_path):
     twin = squares.write_clip(tmp_path / "other" / "Clip.mp4", squares.frames(3))
     outcome = msnvis("run", clip, tmp_path / "gone.mp4", twin, "-o", tmp_path / "out", *PARTS, "-f", "ytvis")
     assert outcome.code == 2
-    assert files_in(tmp_path / "out") == ["Clip-2/tracks.json", "clip/tracks.json"]
+    assert files_in(tmp_path / "out") == [
+        f"{name}/{file}" for name in ("Clip-2", "clip") for file in ("run.json", "tracks.json")
+    ]
     errors = [line for line in outcome.err.splitlines() if line.startswith("msnvis: error: ")]
     assert "gone.mp4 does not exist" in errors[0]
     assert errors[1:] == ["msnvis: error: 1 of 3 inputs failed"]
@@ -78,7 +83,7 @@ def test_an_error_that_should_not_happen_stops_no_other_input_and_is_told_by_the
     assert outcome.code == 1
     assert "unexpected ZeroDivisionError: no luck" in outcome.err and "Traceback" not in outcome.err
     assert "2 of 3 inputs failed" in outcome.err
-    assert files_in(tmp_path / "out") == ["clip/tracks.json"]
+    assert files_in(tmp_path / "out") == ["clip/run.json", "clip/tracks.json"]
 
 
 def test_window_and_size(clip, tmp_path):
@@ -139,7 +144,7 @@ def test_results_are_replaced_and_other_files_left_alone(clip, tmp_path):
     (out / "notes.txt").write_text("mine")
     (out / "tracks.json").write_text("old")
     assert msnvis("run", clip, "-o", out, *PARTS, "-f", "ytvis").code == 0
-    assert files_in(out) == ["notes.txt", "tracks.json"]
+    assert files_in(out) == ["notes.txt", "run.json", "tracks.json"]
     assert len(tracks(out)) == 2
 
 
@@ -155,7 +160,7 @@ def test_results_never_take_the_place_of_their_input(tmp_path):
     (out / "masks").mkdir()
     Image.fromarray(squares.frames(1)[0]).save(out / "masks" / "0.png")
     assert msnvis("run", out / "masks", "-o", out, *PARTS, "-f", "png").code == 2
-    assert files_in(out) == ["masks/0.png", "overlay.mp4", "tracks.json"]
+    assert files_in(out) == ["masks/0.png", "overlay.mp4", "run.json", "tracks.json"]
 
 
 def test_folder_of_frames_with_gaps_and_an_unreadable_one(tmp_path):
@@ -274,7 +279,7 @@ main()
     _, err = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "Traceback" not in err
-    assert files_in(tmp_path / "out") == ["tracks.json"]
+    assert files_in(tmp_path / "out") == ["run.json", "tracks.json"]
     assert 1 <= len(tracks(tmp_path / "out")[0]["segmentations"]) < 20
 
 

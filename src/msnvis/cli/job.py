@@ -21,6 +21,7 @@ from msnvis.errors import OutputError
 if TYPE_CHECKING:
     from msnvis.io.source import FrameSource
     from msnvis.pipeline import ProgressEvent, VideoInstanceSegmenter
+    from msnvis.store.folder import WorkFolder
     from msnvis.structures import VideoInstances
 
 
@@ -34,6 +35,8 @@ class Job:
         output: folder for the results.
         formats: names of what is written.
         own_folders: whether each input gets a folder of its own in `output`.
+        restart: drop what an interrupted run has left, instead of going on with it.
+        keep_intermediate: leave intermediate results after success.
     """
 
     segmenter: VideoInstanceSegmenter
@@ -41,10 +44,12 @@ class Job:
     output: Path
     formats: Sequence[str]
     own_folders: bool
+    restart: bool = False
+    keep_intermediate: bool = False
     _taken: set[str] = field(default_factory=set)
 
     def process(self, address: str) -> None:
-        """Process one input.
+        """Process one input, or go on with it where an interrupted run stopped.
 
         Raises `MsnvisError` where it fails, and `KeyboardInterrupt` after Ctrl-C, when what was done until
         then is written.
@@ -55,17 +60,16 @@ class Job:
         folder = self.output / self._free_name(source.name) if self.own_folders else self.output
         self._check_not_replaced(address, folder)
         _check_writable(folder)
-        if not source.live:
-            self._process(source, folder)
-            return
         from msnvis.io.recording import Recording
+        from msnvis.store.folder import WorkFolder
 
-        with tempfile.TemporaryDirectory(prefix=".recording-", dir=folder) as scratch:
-            self._process(Recording(source, Path(scratch, "live.mp4")), folder)
+        with WorkFolder(folder, restart=self.restart) as work:
+            self._process(Recording(source, work.path / "live.mp4") if source.live else source, folder, work)
 
-    def _process(self, source: FrameSource, folder: Path) -> None:
+    def _process(self, source: FrameSource, folder: Path, work: WorkFolder) -> None:
         from msnvis.io.recording import Recording
         from msnvis.io.writers import write_results
+        from msnvis.store.run_record import write_run_record
 
         with self._display(source) as display:
             with PoliteInterrupt() as interrupt:
@@ -76,7 +80,7 @@ class Job:
                         interrupt.check()
 
                 began = time.perf_counter()
-                instances = self.segmenter.run(source, progress=progress)
+                instances = self.segmenter.run(source, progress=progress, work=work)
                 seconds = time.perf_counter() - began
             for warning in source.warnings:
                 say_warning(warning)
@@ -84,9 +88,23 @@ class Job:
             if instances.num_frames:
                 display.writing()
                 readable = source.replay() if isinstance(source, Recording) else source
-                written = write_results(instances, readable, folder, self.formats)
+                with self.segmenter.timings.measure("write"):
+                    written = write_results(instances, readable, folder, self.formats)
+                write_run_record(
+                    folder,
+                    instances,
+                    fingerprint=self.segmenter.fingerprint(source),
+                    timings=self.segmenter.timings,
+                    written=written,
+                    interruptions=self.segmenter.interruptions,
+                    complete=not self.segmenter.interrupted,
+                )
         if written:
             _report(instances, seconds, folder, written)
+        if self.segmenter.interrupted and work.has_checkpoint:
+            say_warning(f"the same command goes on with {source.name}; with --restart it begins anew")
+        if not self.segmenter.interrupted and not self.keep_intermediate:
+            work.finish()
         if self.segmenter.interrupted or interrupt.pending:
             raise KeyboardInterrupt
 

@@ -99,8 +99,17 @@ def run(
             show_default=False,
         ),
     ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew, not where an interrupted run stopped.")
+    ] = False,
+    keep_intermediate: Annotated[
+        bool,
+        typer.Option("--keep-intermediate", help="Keep what results are made of, for other formats later."),
+    ] = False,
 ) -> None:
     """Find, outline, name and track every object of each INPUT.
+
+    A run that was interrupted goes on where it stopped when the command is repeated.
 
     The exit code is 0 when all inputs succeeded, 2 when any failed, and 130 after Ctrl-C, which writes what
     is done.
@@ -137,7 +146,8 @@ def run(
     with naming_preset(preset):
         parts = VideoInstanceSegmenter(**options)
     window = {"start": start, "end": end, "stride": stride, "max_side": max_side}
-    job = Job(parts, window, output, formats, own_folders=len(inputs) > 1)
+    own_folders = len(inputs) > 1
+    job = Job(parts, window, output, formats, own_folders, restart, keep_intermediate)
     for_each_input(ctx, inputs, job.process)
 
 

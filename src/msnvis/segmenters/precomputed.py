@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,9 @@ class PrecomputedSegmenter(Segmenter):
         self._next = 0
         self._by_frame: dict[int, list[_Entry]] = defaultdict(list)
         with explained(str(path)):
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_bytes()
+            self.checksum = hashlib.sha256(text).hexdigest()
+            content = json.loads(text.decode("utf-8"))
             if isinstance(content, list):
                 self._read_results(content, labels, first_frame)
             elif isinstance(content, dict):

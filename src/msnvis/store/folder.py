@@ -38,6 +38,9 @@ class WorkFolder:
         results: folder of the results, which is made when it does not exist.
         restart: drop what an interrupted run has left.
 
+    Attributes:
+        path: of the folder; other files in it are removed with it.
+
     Raises, on entering, `OutputError` where another run works in the folder.
 
     >>> import tempfile
@@ -53,17 +56,17 @@ class WorkFolder:
 
     def __init__(self, results: Path, *, restart: bool = False) -> None:
         self.results = Path(results)
-        self._folder = self.results / NAME
-        self._journal_file, self._checkpoint_file = self._folder / "journal", self._folder / "checkpoint"
+        self.path = self.results / NAME
+        self._journal_file, self._checkpoint_file = self.path / "journal", self.path / "checkpoint"
         self._restart = restart
-        self._lock = FileLock(self._folder / "lock")
+        self._lock = FileLock(self.path / "lock")
         self._journal: Journal | None = None
         self._keeps = False
         self._saved, self._pause = 0.0, SECONDS
 
     def __enter__(self) -> WorkFolder:
         with told(self.results):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
@@ -78,29 +81,34 @@ class WorkFolder:
     ) -> None:
         if self._journal is not None:
             self._journal.close()
-        if not self._checkpoint_file.exists():
+        if not self.has_checkpoint:
             self._drop()
             with suppress(OSError):  # not every system removes open files
                 Path(self._lock.lock_file).unlink()
         self._lock.release()
         with suppress(OSError):  # where it holds something
-            self._folder.rmdir()
+            self.path.rmdir()
 
-    def open(self, fingerprint: Mapping[str, Any] | None) -> tuple[RunStore, dict[str, Any] | None]:
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the run can go on after an interruption."""
+        return self._checkpoint_file.exists()
+
+    def open(self, fingerprint: Mapping[str, Any]) -> tuple[RunStore, dict[str, Any] | None]:
         """Where the run keeps what it finds, and the state of the last checkpoint, if there is one.
 
         Args:
-            fingerprint: all that the results follow from, as JSON can hold it; None where the input cannot be
-                read again, so that there is nothing to go on with.
+            fingerprint: all that the results follow from, as JSON can hold it; without an ``input`` there
+                will be no checkpoints, because it cannot be read again.
 
         Raises `OptionError` where an interrupted run had another one, `InputError` where what is left of it
         is damaged.
         """
-        if self._restart or fingerprint is None:
+        if self._restart:
             self._drop()
         about = json.dumps(fingerprint).encode()
         state = None
-        if self._checkpoint_file.exists():
+        if self.has_checkpoint:
             try:
                 self._journal = Journal.open(self._journal_file, about)
                 self._check_same(self._journal.about, about)
@@ -111,7 +119,7 @@ class WorkFolder:
         else:
             self._drop()  # it was interrupted before its first checkpoint
             self._journal = Journal.open(self._journal_file, about)
-        self._keeps = fingerprint is not None
+        self._keeps = bool(fingerprint.get("input"))
         self._saved = time.monotonic()
         return RunStore(self._journal), state
 
@@ -156,15 +164,17 @@ class WorkFolder:
         )
 
     def _drop(self) -> None:
-        # The checkpoint first: without it nobody asks for the journal.
-        for path in (self._checkpoint_file, self._journal_file):
-            with told(path):
-                path.unlink(missing_ok=True)
+        # The checkpoint first: without it nobody asks for the rest.
+        for path in (self._checkpoint_file, *self.path.iterdir()):
+            if path != Path(self._lock.lock_file):
+                with told(path):
+                    path.unlink(missing_ok=True)
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
     """A phrase for each value in which two fingerprints differ."""
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, dict) or isinstance(new, dict):
+        old, new = old or {}, new or {}
         for key in dict.fromkeys([*old, *new]):
             yield from _differences(old.get(key), new.get(key), f"{name} {key}".strip())
     elif old != new:

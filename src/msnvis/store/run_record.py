@@ -1,0 +1,57 @@
+"""``run.json``: what a run was made of, and how it went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msnvis.io.atomic import replacing
+from msnvis.structures import VideoInstances
+from msnvis.timings import Timings
+
+#: In the folder of the results.
+NAME = "run.json"
+
+
+def write_run_record(
+    folder: Path,
+    instances: VideoInstances,
+    *,
+    fingerprint: Mapping[str, Any],
+    timings: Timings,
+    written: Sequence[Path],
+    interruptions: int,
+    complete: bool,
+) -> Path:
+    """Write ``run.json``; of all results this file alone depends on how long things took.
+
+    Args:
+        folder: of the results.
+        instances: the results.
+        fingerprint: input, options, parts and versions, see `VideoInstanceSegmenter.fingerprint`.
+        timings: seconds by part; those before an interruption count as far as the last checkpoint.
+        written: the other files.
+        interruptions: after which the run went on.
+        complete: whether it came to its end.
+
+    Raises `OutputError` when the file system refuses.
+    """
+    content = {
+        "complete": complete,
+        "interruptions": interruptions,
+        **fingerprint,
+        "frames": instances.num_frames,
+        "cuts": len(instances.cuts),
+        "tracks": len(instances.tracks),
+        "results": sorted(path.name for path in written),
+        "seconds": {
+            part: {"wall": round(seconds, 3), "cpu": round(timings.cpu[part], 3)}
+            for part, seconds in timings.wall.items()
+        },
+    }
+    path = Path(folder) / NAME
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
