@@ -269,8 +269,8 @@ def mean_embeddings(frames: list[tuple[Tensor, Tensor]], count: int) -> tuple[Te
     return means[0], means[1]
 
 
-def random_state(shapes: Mapping[str, torch.Size], seed: int) -> dict[str, Tensor]:
-    """Random tensors, small where a network without training would amplify the rounding errors of each layer."""
+def random_state(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:
+    """Random tensors, small where an untrained network would amplify the rounding of each layer."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, shape in shapes.items():

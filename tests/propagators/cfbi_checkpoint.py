@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 
-import torch
 from torch import Tensor
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
+
+#: benchmarks/cfbi.py, which holds the straightforward formulation.
+_spec = importlib.util.spec_from_file_location(
+    "cfbi_benchmark", Path(__file__).parents[2] / "benchmarks" / "cfbi.py"
+)
+benchmark = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(benchmark)
 
 EXTRACTER = "feature_extracter"
 MOBILENET_BLOCKS = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
@@ -151,19 +159,8 @@ def ensembler(low: int) -> Shapes:
 
 
 def random_checkpoint(backbone: str, seed: int = 0) -> dict[str, Tensor]:
-    """Random tensors with the official names, twins equal, with which numbers neither vanish nor explode."""
-    generator = torch.Generator().manual_seed(seed)
-    state: dict[str, Tensor] = {}
-    for name, shape in official_shapes(backbone).items():
-        noise = torch.randn(shape, generator=generator)
-        if name.endswith(("running_var", "alpha")):
-            state[name] = 1 + 0.2 * noise.tanh()
-        elif name.endswith("weight") and len(shape) > 1:
-            state[name] = noise * (1.5 / noise[0].numel()) ** 0.5
-        elif name.endswith("weight"):
-            state[name] = (0.3 if "bn3" in name else 1.0) * (1 + 0.2 * noise.tanh())
-        else:
-            state[name] = 0.2 * noise
+    """Random tensors with the official names, twins equal."""
+    state = benchmark.random_state(official_shapes(backbone), seed)
     for name in state:
         for twin in twins(name):
             if twin in state:

@@ -10,8 +10,11 @@ from functools import partial
 from pathlib import Path
 
 import tiny_video_models
+from cfbi_checkpoint import random_checkpoint
 
 from msnvis.propagators import Propagator, create_propagator
+from msnvis.propagators.cfbi import create_network
+from msnvis.propagators.cfbi.propagator import CFBIPropagator
 from msnvis.propagators.flow import FlowPropagator
 
 Make = Callable[[], Propagator]
@@ -22,9 +25,20 @@ def _video_model(kind: str, folder: Path) -> Make:
     return lambda: create_propagator(name, device="cpu")
 
 
+def _cfbi(name: str, folder: Path) -> Make:
+    network = create_network(name)
+    state = random_checkpoint("resnet" if name == "cfbi" else "mobilenet")
+    network.load_state_dict({key: state[key] for key in network.state_dict()})
+    if name == "cfbi":  # the contract is not about a deep backbone
+        network.feature_extracter.backbone.layer3 = network.feature_extracter.backbone.layer3[:2]
+    network.optimise()
+    return lambda: CFBIPropagator(network, scales=(1.0,), flip=False, max_side=48, max_references=2)
+
+
 #: Registered name, followed by the member where it is a family (``transformers:sam2``) -> how to make it.
 TINY: dict[str, Callable[[Path], Make]] = {
     "flow": lambda folder: FlowPropagator,
+    **{name: partial(_cfbi, name) for name in ("cfbi", "cfbi-mobilenet")},
     **{f"transformers:{kind}": partial(_video_model, kind) for kind in tiny_video_models.KINDS},
 }
 

@@ -53,6 +53,8 @@ class CFBIPropagator(Propagator):
         return self._previous.labels.shape if self._previous else None
 
     def start(self, image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
+        for id_, mask in masks.items():
+            check_mask(id_, mask.shape, image.shape[:2])
         self._begin(_new_frame(image))
         self._correct(masks)
 
@@ -60,6 +62,8 @@ class CFBIPropagator(Propagator):
     def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
         check_frame(image, self._size)
         corrections = corrections or Corrections()
+        for id_, mask in corrections.masks.items():
+            check_mask(id_, mask.shape, self._size)
         self._correct(corrections.masks)
         self._forget(corrections.forget)
         frame = _new_frame(image)
@@ -73,8 +77,7 @@ class CFBIPropagator(Propagator):
     def _correct(self, masks: Mapping[int, np.ndarray]) -> None:
         """Write masks into the frame before, the smaller ones on top, and remember it where objects join."""
         frame = self._previous
-        for id_, mask in masks.items():
-            check_mask(id_, mask.shape, frame.labels.shape)
+        for id_ in masks:
             self._labels.setdefault(id_, max(self._labels.values(), default=0) + 1)
             if id_ not in self._live:
                 self._live.append(id_)
