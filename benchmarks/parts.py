@@ -21,8 +21,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model
@@ -96,7 +94,9 @@ def main() -> None:
     torch.set_flush_denormal(True)
     source = open_source(given.video)
     frames = [frame.image for frame in islice(source.frames(), given.frames + 2)]
-    table = Table("part", "wall ms", "CPU ms", box=None, pad_edge=False)
+    height, width = frames[0].shape[:2]
+    print(f"{width}x{height}, {given.objects} objects, {torch.get_num_threads()} threads")
+    print(f"{'part':36}{'wall ms':>9}{'CPU ms':>9}")
     with tempfile.TemporaryDirectory() as folder:
         for name in given.part or names:
             times = []
@@ -105,11 +105,7 @@ def main() -> None:
                 step()
                 times.append((time.perf_counter() - wall, time.process_time() - cpu))
             wall, cpu = (statistics.median(column) * 1000 for column in zip(*times[1:], strict=True))
-            table.add_row(name, f"{wall:.0f}", f"{cpu:.0f}")
-    height, width = frames[0].shape[:2]
-    console = Console(highlight=False)
-    console.print(f"{width}x{height}, {given.objects} objects, {torch.get_num_threads()} threads")
-    console.print(table)
+            print(f"{name:36}{wall:9.0f}{cpu:9.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,10 @@ def shapes():
     def anything(side, **options):
         return side, options
 
+    @shapes.register("drawing", summary="by hand", needs="a file made by `draw`")
+    def drawing(file):
+        return file
+
     @shapes.register("point", summary="takes nothing")
     class Point:
         pass
@@ -49,6 +53,7 @@ def test_options_reach_the_part(shapes):
         ("square", {"side": 1, "xyz": 2}, "shape 'square' has no option 'xyz'; known: colour, device, side"),
         ("square", {"colour": 1}, "shape 'square' needs the option 'side'"),
         ("polygon:5", {"sides": 3}, "shape 'polygon:5' has no option 'sides'; did you mean 'side'?"),
+        ("drawing", {}, "shape 'drawing' needs the option 'file' (a file made by `draw`)"),
         ("any", {"whatever": 1}, "shape 'any' needs the option 'side'"),
         ("point", {"side": 3}, "shape 'point' has no option 'side'; it takes none"),
     ],
