@@ -53,16 +53,17 @@ def encoded_masks(entry: Any, size: tuple[int, int], num_frames: int) -> list[RL
     expected = list(size)
     masks: list[RLE | None] = []
     for item in _segmentations(entry, num_frames):
-        if item and item["size"] != expected:
+        if not item:
+            masks.append(None)
+            continue
+        if item["size"] != expected:
             raise ValueError("a mask of another size")
-        masks.append(_encoded(item["counts"], size) if item else None)
+        counts = item["counts"]
+        if isinstance(counts, list):  # as YouTube-VIS publishes its ground truth
+            masks.append(mask_ops.compress_runs(counts, size))
+        else:
+            masks.append({"size": expected, "counts": counts.encode("ascii")})
     return masks
-
-
-def _encoded(counts: Any, size: tuple[int, int]) -> RLE:
-    if isinstance(counts, list):  # as YouTube-VIS publishes its ground truth
-        return mask_ops.compress_runs(counts, size)
-    return RLE(size=list(size), counts=counts.encode("ascii"))
 
 
 def _segmentations(entry: Any, num_frames: int) -> list[Any]:
