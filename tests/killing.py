@@ -1,0 +1,77 @@
+"""Runs of `msnvis` in processes of their own, to be killed: one process imports everything, then forks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_SERVER = """
+import json, os, sys
+import squares
+squares.register()
+import msnvis.io.writers, msnvis.pipeline, msnvis.io.recording
+from msnvis.cli.main import main
+from msnvis.store import folder
+folder.SECONDS, folder._SHARE = 0.0, 0  # a checkpoint whenever there can be one
+for line in sys.stdin:
+    request = json.loads(line)
+    pid = os.fork()
+    if pid == 0:
+        log = os.open(request["log"], os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        for name, limit in request["limits"].items():
+            import resource, signal
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(getattr(resource, name), (limit, limit))
+        sys.argv = ["msnvis", *request["arguments"]]
+        try:
+            main()
+        except SystemExit as end:
+            sys.stdout.flush()
+            os._exit(end.code or 0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class RunServer:
+    """Starts `msnvis` runs one after the other.
+
+    Args:
+        folder: for what they print.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "log.txt"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        )
+
+    def start(self, arguments: Sequence[object], **limits: int) -> int:
+        """Begin ``msnvis ARGUMENTS``; gives the process id. `limits` are those of `resource`."""
+        request = {"arguments": list(map(str, arguments)), "log": str(self.log), "limits": limits}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def wait(self) -> int:
+        """The exit code of the run, negative where a signal ended it."""
+        return int(self._process.stdout.readline())
+
+    def run(self, arguments: Sequence[object], **limits: int) -> int:
+        self.start(arguments, **limits)
+        return self.wait()
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
