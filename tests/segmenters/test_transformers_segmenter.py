@@ -22,7 +22,7 @@ class Queries(torch.nn.Module):
         self.answer = torch.nn.ParameterList([torch.tensor(classes), torch.tensor(masks)])
         self.config = SimpleNamespace(model_type="mask2former")
 
-    def forward(self, pixel_values, pixel_mask):
+    def forward(self, **inputs):
         classes, masks = (value.data[None].clone() for value in self.answer)
         return SimpleNamespace(class_queries_logits=classes, masks_queries_logits=masks)
 
@@ -76,6 +76,24 @@ def test_results_are_those_of_the_library_where_nothing_is_padded(tmp_path):
     assert found.labels.tolist() == [segment["label_id"] for segment in order]
     masks = expected["segmentation"][[segment["id"] for segment in order]].numpy() > 0
     np.testing.assert_array_equal(found.masks, masks)
+
+
+def test_a_weak_object_does_not_hide_a_strong_one_where_the_library_paints_one_map():
+    """EoMT's post-processing lets the last query win, whatever its score."""
+    masks = np.full((2, 16, 16), -9.0, np.float32)
+    masks[0], masks[1, :, :8] = 9, 9
+    model = Queries(np.array([[6.0, 0, 0], [0, 1, 0]], np.float32), masks)
+    model.config.model_type = "eomt"
+    processor = transformers.EomtImageProcessor(
+        size={"shortest_edge": 16, "longest_edge": 16}, do_pad=True, do_split_image=False
+    )
+    segmenter = TransformersSegmenter(
+        model, processor, ("cat", "dog"), {0: 0, 1: 1}, min_score=0.1, max_detections=9
+    )
+    (found,) = segmenter.segment([np.zeros((16, 16, 3), np.uint8)])
+    assert found.labels.tolist() == [0, 1]
+    assert found.boxes.tolist() == [[0, 0, 16, 16], [0, 0, 8, 16]]
+    assert found.masks.sum() == 16 * 16 + 8 * 16
 
 
 def test_labels_that_nobody_knows():

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,7 @@ _ALIASES = {
 class TransformersSegmenter(Segmenter):
     """Runs a model with the image processor and the post-processing that belong to it.
 
-    Masks overlap where the post-processing allows (all but EoMT). Objects of labels that are not among
-    `columns` are left out.
+    Masks may overlap. Objects of labels that are not among `columns` are left out.
 
     Args:
         model: in evaluation mode, on its device.
@@ -73,8 +73,7 @@ class TransformersSegmenter(Segmenter):
         self.device = next(model.parameters()).device
         self._enlarge = model.config.model_type in _ENLARGED_LAST
         self._process = processor.post_process_instance_segmentation
-        overlaps = "return_binary_maps" in inspect.signature(self._process).parameters
-        self._options = {"return_binary_maps": True} if overlaps else {}
+        self._overlaps = "return_binary_maps" in inspect.signature(self._process).parameters
 
     @torch.inference_mode()
     def segment(self, images: Sequence[np.ndarray]) -> list[Detections]:
@@ -87,20 +86,48 @@ class TransformersSegmenter(Segmenter):
         outputs = self.model(**inputs)
         if "pixel_mask" in inputs:
             without_padding(outputs, inputs["pixel_mask"][0])
-        targets = {} if self._enlarge else {"target_sizes": [size]}
-        found = self._process(outputs, threshold=self.min_score, **targets, **self._options)[0]
-        segments = found["segments_info"]
-        kept = [i for i, segment in enumerate(segments) if segment["label_id"] in self.columns]
-        kept = sorted(kept, key=lambda i: -segments[i]["score"])[: self.max_detections]
-        if not kept:
+        parts = [outputs] if self._overlaps else single_queries(outputs, self.min_score)
+        found = [pair for part in parts for pair in self._found(part, size)]
+        found = [pair for pair in found if pair[0]["label_id"] in self.columns]
+        found = sorted(found, key=lambda pair: -pair[0]["score"])[: self.max_detections]
+        if not found:
             return Detections.empty(size, len(self.classes))
-        ids = [segments[i]["id"] for i in kept]
-        masks = _at_size(_masks(found["segmentation"], kept, ids), size)
-        scores = np.array([segments[i]["score"] for i in kept], np.float32)
-        class_scores = np.zeros((len(kept), len(self.classes)), np.float32)
-        class_scores[np.arange(len(kept)), [self.columns[segments[i]["label_id"]] for i in kept]] = scores
+        segments, maps = zip(*found, strict=True)
+        masks = _at_size(torch.stack(maps), size)
+        scores = np.array([segment["score"] for segment in segments], np.float32)
+        class_scores = np.zeros((len(found), len(self.classes)), np.float32)
+        class_scores[np.arange(len(found)), [self.columns[s["label_id"]] for s in segments]] = scores
         visible = masks.any(axis=(1, 2))
         return Detections.from_masks(masks[visible], scores[visible], class_scores[visible])
+
+    def _found(self, outputs: Any, size: tuple[int, int]) -> list[tuple[dict[str, Any], Tensor]]:
+        """What the post-processing says of each object, with its ``(h, w)`` bool mask."""
+        options = {} if self._enlarge else {"target_sizes": [size]}
+        if self._overlaps:
+            options["return_binary_maps"] = True
+        [found] = self._process(outputs, threshold=self.min_score, **options)
+        segments, maps = found["segments_info"], found["segmentation"]
+        if self._overlaps:
+            return list(zip(segments, maps > 0, strict=False))  # where nothing is found it is no stack
+        return [(segment, maps == segment["id"]) for segment in segments]
+
+
+def single_queries(outputs: Any, min_score: float) -> list[Any]:
+    """The outputs of each query that may reach `min_score`, as if it were the only one.
+
+    Some post-processing paints all masks into one map, where weak objects may hide strong ones.
+
+    Args:
+        outputs: with ``class_queries_logits`` of ``(1, Q, C + 1)``, the last for no object, and
+            ``masks_queries_logits`` of ``(1, Q, h, w)``.
+        min_score: probability of the best class.
+    """
+    logits, masks = outputs.class_queries_logits, outputs.masks_queries_logits
+    best = logits[0].softmax(dim=-1)[:, :-1].amax(dim=-1)
+    return [
+        SimpleNamespace(class_queries_logits=logits[:, q : q + 1], masks_queries_logits=masks[:, q : q + 1])
+        for q in (best >= min_score).nonzero()[:, 0].tolist()
+    ]
 
 
 def without_padding(outputs: Any, pixel_mask: Tensor) -> None:
@@ -119,13 +146,6 @@ def without_padding(outputs: Any, pixel_mask: Tensor) -> None:
         place = logits.new_tensor([[[across, 0, across - 1], [0, down, down - 1]]])
         grid = F.affine_grid(place, list(logits.shape), align_corners=False)
         outputs.masks_queries_logits = F.grid_sample(logits, grid, padding_mode="border", align_corners=False)
-
-
-def _masks(segmentation: Tensor, rows: list[int], ids: list[int]) -> Tensor:
-    """``(N, h, w)`` bool: those `rows` of a stack, or those `ids` of a label map."""
-    if segmentation.ndim == 3:
-        return segmentation[rows] > 0
-    return segmentation[None] == torch.tensor(ids, device=segmentation.device)[:, None, None]
 
 
 def _at_size(masks: Tensor, size: tuple[int, int]) -> np.ndarray:
