@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_propagators import FOLLOWING, TINY
+from tiny_propagators import FOLLOWING, SLOW, TINY
 
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, MsnvisError
@@ -12,7 +12,9 @@ from msnvis.propagators.base import state_from_bytes, state_to_bytes
 HEIGHT, WIDTH = 120, 160
 
 
-@pytest.fixture(scope="module", params=TINY)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TINY]
+)
 def make(request, tmp_path_factory):
     return TINY[request.param](tmp_path_factory.mktemp("weights"))
 

@@ -42,5 +42,8 @@ TINY: dict[str, Callable[[Path], Make]] = {
     **{f"transformers:{kind}": partial(_video_model, kind) for kind in tiny_video_models.KINDS},
 }
 
+#: Run by `make test-slow`: they differ from another one only in what the contract does not touch.
+SLOW = {"cfbi"}
+
 #: Those that follow objects as they are. Random weights follow nothing.
 FOLLOWING = ["flow"]
