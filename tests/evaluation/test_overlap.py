@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msnvis import masks as mask_ops
-from msnvis.evaluation import overlap
+from msnvis.evaluation import evaluate, overlap
 from msnvis.evaluation.overlap import compare
 from msnvis.evaluation.runs import read_runs
 
@@ -51,6 +51,35 @@ def test_iou_is_that_of_the_pixels(sets, at_once):
     expected = shared / np.maximum(union, 1)
     np.testing.assert_array_equal(iou[expected >= 0.5], expected[expected >= 0.5])
     assert np.isin(iou[expected < 0.5], [0, *expected[expected < 0.5]]).all()
+
+
+@given(two_sets(), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_pairs_left_out_change_no_statistic(sets, class_agnostic):
+    """In blocks of single frames no pair is left out for its boxes and areas."""
+    first, second = (
+        [[mask_ops.to_json(m) for m in mask_ops.encode(track)] for track in part] for part in sets
+    )
+    _, length, height, width = sets[0].shape
+    truth = {
+        "videos": [{"id": 1, "width": width, "height": height, "length": length}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": i + 1, "video_id": 1, "category_id": i % 2 + 1, "segmentations": masks}
+            for i, masks in enumerate(second)
+        ],
+    }
+    results = [
+        {"video_id": 1, "category_id": i % 2 + 1, "score": i / 3, "segmentations": masks}
+        for i, masks in enumerate(first)
+    ]
+    some = evaluate(results, truth, class_agnostic=class_agnostic)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlap, "_MASKS_AT_ONCE", 1)
+        every = evaluate(results, truth, class_agnostic=class_agnostic)
+    assert some.to_dict() == every.to_dict()
+    np.testing.assert_array_equal(some.precision, every.precision)
+    np.testing.assert_array_equal(some.recall, every.recall)
 
 
 def test_pairs_that_are_not_allowed_are_not_compared():
