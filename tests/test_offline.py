@@ -28,7 +28,7 @@ def test_the_default_run_needs_no_network(tmp_path):
     done = run_offline("from msnvis.cli.main import main; main()", "demo", clip, "--output", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     written = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
-    assert written.keys() == {"tracks.json", "overlay.mp4", "summary.png"}
+    assert written.keys() == {"run.json", "tracks.json", "overlay.mp4", "summary.png"}
     assert all(size > 100 for size in written.values())
     assert json.loads((tmp_path / "out" / "tracks.json").read_text())["videos"][0]["length"] == 4
 
