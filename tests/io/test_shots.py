@@ -6,12 +6,14 @@ import importlib.util
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from msnvis.errors import OptionError
 from msnvis.io.readers import open_source, source_from_frames
-from msnvis.io.shots import ShotDetector, find_cuts
+from msnvis.io.shots import ShotDetector, _thumbnail, find_cuts
+from msnvis.io.source import fit, working_size
 
 
 def textured(seed: int, size: tuple[int, int] = (96, 256)) -> np.ndarray:
@@ -48,6 +50,16 @@ def test_decisions_do_not_depend_on_later_frames():
     assert whole == [12, 24]
     for length in range(1, len(images)):
         assert cuts(images[:length]) == [cut for cut in whole if cut < length]
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (517, 1031), (1, 1500), (1500, 3)])
+def test_large_frames_are_sampled_at_equal_steps(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    step = max(size) // 256
+    whole = [max(1, side // step) * step for side in size]
+    sampled = np.ascontiguousarray(image[: whole[0] : step, : whole[1] : step])
+    wanted = cv2.cvtColor(fit(sampled, working_size(size, 64)), cv2.COLOR_RGB2BGR)
+    np.testing.assert_array_equal(_thumbnail(image), wanted)
 
 
 def test_sizes_too_small_to_shrink():
