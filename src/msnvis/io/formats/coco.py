@@ -8,17 +8,17 @@ from typing import Any
 
 from msnvis import masks as mask_ops
 from msnvis.io.formats import reading
-from msnvis.io.formats.ytvis import VIDEO_ID, categories
+from msnvis.io.formats.ytvis import VIDEO_ID, as_lists, categories
 from msnvis.structures import UNNAMED, UNNAMED_CATEGORY, Track, VideoInstances
 
 
 def header(video: VideoInstances, size: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Everything but the annotations."""
+    """Everything but the annotations; the images are an iterator."""
     height, width = size or video.size
     return {
         "info": {"description": "video instances found by msnvis", "version": "1"},
         "videos": [{"id": VIDEO_ID, "name": video.name, "cuts": list(video.cuts)}],
-        "images": [
+        "images": (
             {
                 "id": index + 1,
                 "video_id": VIDEO_ID,
@@ -29,7 +29,7 @@ def header(video: VideoInstances, size: tuple[int, int] | None = None) -> dict[s
                 "timestamp": timestamp,
             }
             for index, timestamp in enumerate(video.timestamps.tolist())
-        ],
+        ),
         "categories": categories(video),
         "tracks": [
             {
@@ -74,7 +74,7 @@ def mask_fields(rle: mask_ops.RLE) -> dict[str, Any]:
 
 
 def to_dict(video: VideoInstances, size: tuple[int, int] | None) -> dict[str, Any]:
-    return {**header(video, size), "annotations": list(annotations(video, size))}
+    return as_lists({**header(video, size), "annotations": annotations(video, size)})
 
 
 def read(data: Mapping[str, Any] | str | Path) -> VideoInstances:

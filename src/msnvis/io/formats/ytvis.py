@@ -14,6 +14,8 @@ from msnvis.structures import UNNAMED, UNNAMED_CATEGORY, UNNAMED_CLASS, Track, V
 
 #: The only video of a file that we write.
 VIDEO_ID = 1
+#: Masks that are held at a time.
+_CHUNK = 256
 
 
 def header(video: VideoInstances, size: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -46,10 +48,9 @@ def categories(video: VideoInstances) -> list[dict[str, Any]]:
 
 
 def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> Iterator[dict[str, Any]]:
-    """One a track, made one at a time."""
+    """One a track, made one at a time; what has a value for each frame is an iterator, see `mask_streams`."""
     size = size or video.size
     for track in video.tracks:
-        rles = dict(zip(track.rles, mask_ops.resize(list(track.rles.values()), size), strict=True))
         yield {
             "id": track.id,
             "video_id": VIDEO_ID,
@@ -59,8 +60,8 @@ def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> I
             "height": size[0],
             "width": size[1],
             "length": video.num_frames,
-            **mask_lists(rles, video.num_frames),
-            "scores": _dense(rles, track.frame_scores.values(), video.num_frames),
+            **mask_streams(track.rles, video.num_frames, size),
+            "scores": iter(_dense(track.frame_scores, track.frame_scores.values(), video.num_frames)),
             # The shortest text that gives the same float32 again.
             "class_scores": [float(str(value)) for value in track.class_scores],
         }
@@ -68,17 +69,51 @@ def annotations(video: VideoInstances, size: tuple[int, int] | None = None) -> I
 
 def mask_lists(rles: Mapping[int, mask_ops.RLE], num_frames: int) -> dict[str, list[Any]]:
     """The fields that have a value for each frame, null where `rles` (frame index -> mask) has none."""
-    xyxy = mask_ops.boxes(list(rles.values()))
-    xywh = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
-    return {
-        "segmentations": _dense(rles, map(mask_ops.to_json, rles.values()), num_frames),
-        "bboxes": _dense(rles, xywh.tolist(), num_frames),
-        "areas": _dense(rles, mask_ops.areas(list(rles.values())).tolist(), num_frames),
-    }
+    return {name: list(values) for name, values in mask_streams(rles, num_frames).items()}
+
+
+def mask_streams(
+    rles: Mapping[int, mask_ops.RLE], num_frames: int, size: tuple[int, int] | None = None
+) -> dict[str, Iterator[Any]]:
+    """As `mask_lists`, of masks scaled to `size`, a few in memory at a time: they may fill gigabytes.
+
+    To be read in their order, since boxes and areas are taken while the masks go by.
+    """
+    present = np.zeros(num_frames, bool)
+    present[list(rles)] = True
+    boxes, areas = np.zeros((num_frames, 4)), np.zeros(num_frames, np.int64)
+    chunks = [slice(start, start + _CHUNK) for start in range(0, num_frames, _CHUNK)]
+
+    def segmentations() -> Iterator[dict[str, Any] | None]:
+        for chunk in chunks:
+            frames = (np.flatnonzero(present[chunk]) + chunk.start).tolist()
+            masks = [rles[index] for index in frames]
+            masks = masks if size is None else mask_ops.resize(masks, size)
+            xyxy = mask_ops.boxes(masks)
+            boxes[frames] = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+            areas[frames] = mask_ops.areas(masks)
+            texts = map(mask_ops.to_json, masks)
+            yield from (next(texts) if there else None for there in present[chunk].tolist())
+
+    def dense(values: np.ndarray) -> Iterator[Any]:
+        for chunk in chunks:
+            both = zip(values[chunk].tolist(), present[chunk].tolist(), strict=True)
+            yield from (value if there else None for value, there in both)
+
+    return {"segmentations": segmentations(), "bboxes": dense(boxes), "areas": dense(areas)}
 
 
 def to_dict(video: VideoInstances, size: tuple[int, int] | None) -> dict[str, Any]:
-    return {**header(video, size), "annotations": list(annotations(video, size))}
+    return as_lists({**header(video, size), "annotations": annotations(video, size)})
+
+
+def as_lists(content: Any) -> Any:
+    """JSON in which iterators are replaced by lists."""
+    if isinstance(content, Iterator):
+        return [as_lists(item) for item in content]
+    if isinstance(content, dict):
+        return {key: as_lists(value) for key, value in content.items()}
+    return content
 
 
 def to_results(video: VideoInstances, video_id: int) -> list[dict[str, Any]]:
