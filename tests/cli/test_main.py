@@ -57,11 +57,18 @@ def test_models_lists_every_part():
         assert any(tuple(row.split()[:2]) == line for row in outcome.out.splitlines()), line
 
 
-def test_models_prints_the_costs_of_table_1():
+def test_models_prints_the_costs_of_table_1_and_of_the_published_detectors():
     outcome = msnvis("models", "--cost")
     rows = {line.split()[0]: line.split()[1:] for line in outcome.out.splitlines()[1:]}
     assert rows["msn"] == ["1x8x256x256", "11.16", "2.22"]
     assert rows["selector-net"] == ["1x8x512x512", "11.71", "19.36"]
+    # Published: 86, 107 and 145 M parameters, 745, 838 and 982 G.
+    published = {"t": (86, 745), "s": (107, 838), "b": (145, 982)}
+    for size, (parameters, macs) in published.items():
+        shape, *counted = rows[f"swin-{size}-cascade"]
+        assert shape == "1x3x800x1280"
+        assert round(float(counted[0])) == parameters
+        assert abs(float(counted[1]) - macs) < 2
     unknown = msnvis("models", "flow", "--cost")
     assert unknown.code == 2 and "msn, selector-net" in unknown.err
 

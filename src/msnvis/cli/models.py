@@ -17,7 +17,7 @@ _PIPE_WIDTH = 160
 def models(
     name: Annotated[str | None, typer.Argument(help="A network whose --cost to print.")] = None,
     cost: Annotated[
-        bool, typer.Option("--cost", help="Parameters and multiply-accumulates of the selection networks.")
+        bool, typer.Option("--cost", help="Parameters and multiply-accumulates of networks.")
     ] = False,
 ) -> None:
     """List every part, preset, label space and output format by name, with what it is and what it needs."""
@@ -56,14 +56,13 @@ def _parts() -> Table:
 
 
 def _costs(name: str | None) -> Table:
-    from msnvis.cost import network_cost
-    from msnvis.selection.learned import NETWORKS
+    from msnvis.cost import cost_names, network_cost
 
     right = {"justify": "right", "no_wrap": True}
     table = Table(
         "network", "input", Column("M parameters", **right), Column("GMac", **right), box=None, pad_edge=False
     )
-    for network in [name] if name else NETWORKS:
+    for network in [name] if name else cost_names():
         cost = network_cost(network)
         shape = "x".join(map(str, cost.shape))
         table.add_row(network, shape, f"{cost.parameters / 1e6:.2f}", f"{cost.macs / 1e9:.2f}")
