@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from msnvis.errors import MsnvisError, UnknownPartError
+from msnvis.propagators.cfbi import PAPER_SCALES
 from msnvis.registry import did_you_mean
 from msnvis.weights.catalogue import find_weights
 from msnvis.weights.files import local_path
@@ -15,8 +16,8 @@ from msnvis.weights.files import local_path
 #: A part by name, or by name with options of its own.
 PartName = str | tuple[str, Mapping[str, object]]
 
-#: The paper's propagator as the paper runs it (4.1): four scales, each also mirrored.
-_PAPER_CFBI = ("cfbi", {"scales": (1.0, 1.15, 1.3, 1.5), "flip": True})
+#: The paper's propagator as the paper runs it (4.1).
+_PAPER_CFBI = ("cfbi", {"scales": PAPER_SCALES, "flip": True})
 _TRANSFORMERS = "transformers"
 
 
