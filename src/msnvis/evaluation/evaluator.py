@@ -145,11 +145,13 @@ def _match_all(
 def _portions(batches: Iterable[Batch], workers: int) -> Iterator[list[Batch]]:
     """What is to be in memory at a time."""
     portion: list[Batch] = []
+    num_masks = 0
     for batch in batches:
         portion.append(batch)
-        if workers == 1 or sum(item.num_masks for item in portion) >= _MASKS_PER_PORTION:
+        num_masks += batch.num_masks
+        if workers == 1 or num_masks >= _MASKS_PER_PORTION:
             yield portion
-            portion = []
+            portion, num_masks = [], 0
     if portion:
         yield portion
 
