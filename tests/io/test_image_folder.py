@@ -177,5 +177,5 @@ def test_a_hostile_image_is_refused_by_its_header(tmp_path):
     data[16:24] = struct.pack(">2I", 13000, 13000)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     (tmp_path / "huge.png").write_bytes(data)
-    with pytest.raises(InputError, match=r"^huge\.png has frames of 13000x13000 pixels"):
+    with pytest.raises(InputError, match=r"^huge\.png is an image of 13000x13000 pixels"):
         open_source(tmp_path / "huge.png")

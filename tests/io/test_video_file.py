@@ -329,11 +329,10 @@ def test_unknown_codec_says_how_to_convert(tmp_path):
         open_source(path)
 
 
-def test_frames_beyond_the_pixel_limit_are_refused(tmp_path, monkeypatch):
+def test_frames_beyond_the_pixel_limit_are_refused(tmp_path):
     path = write_video(tmp_path / "big.mp4", 2)
-    monkeypatch.setattr("msnvis.io.source.MAX_PIXELS", 64 * 48 - 1)
     with pytest.raises(InputError, match=r"^big\.mp4 has frames of 64x48 pixels, more than"):
-        open_source(path)
+        open_source(path, max_pixels=64 * 48 - 1)
 
 
 def test_sizes_that_change_are_scaled_to_the_first_with_one_warning(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from typing import NoReturn
@@ -45,11 +46,16 @@ def end_with(message: str, code: int) -> NoReturn:
 
 
 def say_error(message: str) -> None:
-    typer.echo(f"msnvis: error: {message}", err=True)
+    typer.echo(f"msnvis: error: {_shown(message)}", err=True)
 
 
 def say_warning(message: str) -> None:
-    typer.echo(f"msnvis: warning: {message}", err=True)
+    typer.echo(f"msnvis: warning: {_shown(message)}", err=True)
+
+
+def _shown(message: str) -> str:
+    """Without what moves the cursor of a terminal or changes its title: messages quote names from files."""
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", message)
 
 
 def is_debugging(ctx: typer.Context) -> bool:

@@ -88,6 +88,13 @@ def run(
         int | None,
         typer.Option(metavar="PIXELS", help="Shrink frames to this longer side; results are full size."),
     ] = None,
+    max_frames: Annotated[
+        int | None,
+        typer.Option(help="Refuse videos with more frames.  [default: 10 million]", show_default=False),
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Refuse larger frames.  [default: 2^27]", show_default=False)
+    ] = None,
     format: Annotated[
         list[str] | None,
         typer.Option(
@@ -146,6 +153,8 @@ def run(
     with naming_preset(preset):
         parts = VideoInstanceSegmenter(**options)
     window = {"start": start, "end": end, "stride": stride, "max_side": max_side}
+    limits = {"max_frames": max_frames, "max_pixels": max_pixels}
+    window |= {name: value for name, value in limits.items() if value is not None}
     own_folders = len(inputs) > 1
     job = Job(parts, window, output, formats, own_folders, restart, keep_intermediate)
     for_each_input(ctx, inputs, job.process)

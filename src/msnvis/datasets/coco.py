@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from msnvis import masks as mask_ops
 from msnvis.datasets.labels import LabelSpace, class_map
 from msnvis.errors import InputError
+from msnvis.io.formats.reading import entry_name, explained
 from msnvis.masks import RLE
 
 #: The 20 classes of PASCAL VOC by their COCO names.
@@ -22,6 +23,8 @@ VOC20 = (
     "motorcycle", "train", "bottle", "chair", "dining table", "potted plant", "couch", "tv",
 )  # fmt: skip
 _ALL = frozenset({"all", "all80"})
+#: Boxes with numbers beyond this many times the longer side of their image are refused.
+_FAR = 10
 
 
 @dataclass(frozen=True)
@@ -72,48 +75,41 @@ def read_coco(
     Raises:
         InputError: the file is missing, not COCO, or an entry is broken (which one is said).
     """
+    from msnvis.datasets.formats.fields import field  # that package needs this module
+
     content = _read_json(annotations)
-    names = {c["id"]: c["name"] for c in content["categories"]}
-    order = class_labels(class_names(content), classes)
-    grouped: dict[Any, list[dict]] = {image["id"]: [] for image in content["images"]}
-    for entry in content["annotations"]:
-        if entry.get("image_id") not in grouped:
-            raise InputError(
-                f"{annotations}: annotation {entry.get('id')} names an image that the file does not list"
-            )
-        name = names.get(entry.get("category_id"))
+    names = _categories(content, annotations)
+    order = class_labels(tuple(names.values()), classes)
+    records: dict[int, ImageRecord] = {}
+    for place, image in enumerate(content["images"]):
+        with explained(f"{annotations}: {entry_name('image', image, place)}"):
+            record = _image(image, images, names.values(), order)
+            if record.id in records:
+                raise ValueError("an earlier image has the same id")
+            records[record.id] = record
+    found: dict[int, list[Annotation]] = {number: [] for number in records}
+    for place, entry in enumerate(content["annotations"]):
+        called = entry_name("annotation", entry, place)
+        with explained(f"{annotations}: {called}"):
+            number, category = field(entry, "image_id", int, None), field(entry, "category_id", int, None)
+        if number not in records:
+            raise InputError(f"{annotations}: {called} names an image that the file does not list")
+        name = names.get(category)
         if name in order:
-            grouped[entry["image_id"]].append(entry)
+            found[number].append(_annotation(entry, records[number], order[name], f"{annotations}: {called}"))
         elif dropped is not None:
             dropped[str(name)] += 1
-    return [
-        ImageRecord(
-            path=images / image["file_name"],
-            width=int(image["width"]),
-            height=int(image["height"]),
-            annotations=tuple(
-                _annotation(e, image, order[names[e["category_id"]]], annotations)
-                for e in grouped[image["id"]]
-            ),
-            vouched=_vouched(image.get("exhaustive", "all"), names.values(), order, annotations),
-            id=image["id"],
-        )
-        for image in content["images"]
-    ]
+    return [replace(record, annotations=tuple(found[number])) for number, record in records.items()]
 
 
 def read_class_names(annotations: Path) -> tuple[str, ...]:
     """Names of the categories of a COCO json, ordered by id."""
-    return class_names(_read_json(annotations))
+    return tuple(_categories(_read_json(annotations), annotations).values())
 
 
 def read_category_ids(annotations: Path) -> tuple[int, ...]:
     """Ids of the categories of a COCO json, in the order of `read_class_names`."""
-    return tuple(sorted(c["id"] for c in _read_json(annotations)["categories"]))
-
-
-def class_names(content: dict) -> tuple[str, ...]:
-    return tuple(c["name"] for c in sorted(content["categories"], key=lambda c: c["id"]))
+    return tuple(_categories(_read_json(annotations), annotations))
 
 
 def split_held_out(
@@ -137,32 +133,57 @@ def split_held_out(
 
 def _read_json(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error})") from error
+    except RecursionError as error:
+        raise InputError(f"{path} is not COCO annotations: it is nested too deeply") from error
+    lists = ("images", "annotations", "categories")
     missing = [
-        k
-        for k in ("images", "annotations", "categories")
-        if not isinstance(content, dict) or k not in content
+        key for key in lists if not isinstance(content, dict) or not isinstance(content.get(key), list)
     ]
     if missing:
         raise InputError(f"{path} is not a COCO annotation file: it has no {', '.join(missing)}")
     return content
 
 
-def _annotation(entry: dict, image: dict, label: int, source: Path) -> Annotation:
+def _categories(content: dict[str, Any], source: Path) -> dict[int, str]:
+    """Id -> name, by growing id."""
+    from msnvis.datasets.formats.fields import field
+
+    found: dict[int, str] = {}
+    for place, entry in enumerate(content["categories"]):
+        with explained(f"{source}: {entry_name('category', entry, place)}"):
+            found[field(entry, "id", int)] = field(entry, "name", str)
+    return dict(sorted(found.items()))
+
+
+def _image(entry: Any, folder: Path, own: Collection[str], labels: Mapping[str, int]) -> ImageRecord:
+    """An image without its annotations; raises ValueError."""
+    from msnvis.datasets.formats.fields import field, size
+    from msnvis.datasets.formats.frames import frame_file
+
+    height, width = size(entry)
+    names = exhaustive_names(field(entry, "exhaustive", str, "all"), own)
+    path = frame_file(folder, field(entry, "file_name", str))
+    return ImageRecord(path, width, height, (), vouched_labels(names, labels), field(entry, "id", int))
+
+
+def _annotation(entry: dict[str, Any], image: ImageRecord, label: int, source: str) -> Annotation:
     try:
         x, y, w, h = (float(v) for v in entry["bbox"])
+        # What boxes reach beyond the image is cut off later; absurd ones would overflow there.
+        if not max(map(abs, (x, y, w, h))) <= _FAR * max(image.width, image.height):
+            raise ValueError("a box that leaves the image by far")
         segmentation = entry.get("segmentation")
-        size = (int(image["height"]), int(image["width"]))
-        rle = mask_ops.from_json(segmentation, size) if segmentation else None
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(
-            f"{source}: annotation {entry.get('id')} has a broken box or mask ({error})"
-        ) from error
-    return Annotation((x, y, x + w, y + h), label, rle, bool(entry.get("iscrowd", 0)), entry.get("id", 0))
+        rle = mask_ops.from_json(segmentation, (image.height, image.width)) if segmentation else None
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise InputError(f"{source} has a broken box or mask ({error})") from error
+    number = entry.get("id", 0)
+    crowd = entry.get("iscrowd", 0) in (1, True)
+    return Annotation((x, y, x + w, y + h), label, rle, crowd, number if type(number) is int else 0)
 
 
 def class_labels(own: Sequence[str], target: Sequence[str] | LabelSpace | None) -> dict[str, int]:
@@ -201,10 +222,3 @@ def vouched_labels(names: Collection[str], labels: Mapping[str, int]) -> frozens
     frozenset({0})
     """
     return frozenset(labels.values()) - {label for name, label in labels.items() if name not in names}
-
-
-def _vouched(exhaustive: str, own: Collection[str], labels: dict[str, int], source: Path) -> frozenset[int]:
-    try:
-        return vouched_labels(exhaustive_names(exhaustive, own), labels)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{source}: {error}") from error

@@ -14,6 +14,7 @@ import numpy as np
 
 from msnvis.datasets.problems import Problem
 from msnvis.errors import InputError
+from msnvis.io.image_file import read_bgr
 from msnvis.masks import RLE
 from msnvis.structures import UNNAMED_CATEGORY, Track, VideoInstances
 
@@ -78,7 +79,7 @@ class AnnotatedVideo:
     def image(self, index: int) -> np.ndarray:
         """One frame, see `images`."""
         path = self.frames[index]
-        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        bgr = read_bgr(path)
         if bgr is None:
             raise InputError(f"{path}, frame {index} of video '{self.name}', is missing or not an image")
         if bgr.shape[:2] != self.size:

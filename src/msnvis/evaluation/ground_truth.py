@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from msnvis import masks as mask_ops
-from msnvis.datasets.formats.fields import entry_name, flag, size
+from msnvis.datasets.formats.fields import MAX_FRAMES, flag, size
 from msnvis.datasets.formats.fields import field as typed
 from msnvis.datasets.formats.frames import posix
 from msnvis.datasets.formats.segmentations import encoded_masks, read_masks
@@ -19,6 +19,7 @@ from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
 from msnvis.errors import InputError
 from msnvis.evaluation.problems import refuse
 from msnvis.io.formats import reading
+from msnvis.io.formats.reading import entry_name
 from msnvis.masks import RLE
 
 
@@ -123,6 +124,8 @@ def _video(entry: Any, number: int) -> TrueVideo:
         raise ValueError(f"its length is {length}, but it has {len(names)} file names")
     if length < 1:
         raise ValueError("it has no frames: neither 'length' nor 'file_names'")
+    if length > MAX_FRAMES and not names:
+        raise ValueError(f"its length is {length}; more than {MAX_FRAMES} frames need 'file_names'")
     folder = posix(str(names[0])).parent.name if names else ""
     return TrueVideo(number, typed(entry, "name", str, folder or str(number)), size(entry), length)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msnvis.datasets.formats.fields import entry_name, field
+from msnvis.datasets.formats.fields import field
 from msnvis.datasets.formats.frames import posix
 from msnvis.datasets.formats.segmentations import quick_masks, read_masks
 from msnvis.datasets.problems import Problems
@@ -20,6 +20,7 @@ from msnvis.evaluation.ground_truth import GroundTruth, TrueVideo
 from msnvis.evaluation.problems import refuse
 from msnvis.io.formats import reading
 from msnvis.io.formats.json_list import holds_list, read_list
+from msnvis.io.formats.reading import entry_name
 from msnvis.masks import RLE
 from msnvis.structures import UNNAMED_CATEGORY, UNNAMED_CLASS, VideoInstances
 

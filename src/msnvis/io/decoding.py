@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from msnvis.errors import InputError
 from msnvis.io.picture import BT601, BT709, Picture, even, frame_planes
-from msnvis.io.source import FrameSource, check_pixels, fit, working_size
+from msnvis.io.source import MAX_PIXELS, FrameSource, check_pixels, fit, working_size
 
 #: Formats in which FFmpeg "plays" text files; what is not a video shall be called so.
 _TEXT_FORMATS = {"tty"}
@@ -57,7 +57,9 @@ def _reason(error: av.error.FFmpegError) -> str:
     return error.strerror or str(error)
 
 
-def video_stream(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
+def video_stream(
+    container: av.container.InputContainer, name: str, max_pixels: int = MAX_PIXELS
+) -> av.video.stream.VideoStream:
     """The main video stream, with its decoder threaded; raises `InputError`."""
     # A cover picture in a music file is a video stream too, but of one still picture.
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
@@ -70,7 +72,7 @@ def video_stream(container: av.container.InputContainer, name: str) -> av.video.
             f"{name} is coded with a codec that this FFmpeg cannot decode; convert it, "
             f"for example: ffmpeg -i {name} -c:v libx264 converted.mp4"
         )
-    check_pixels(name, (codec.height, codec.width))
+    check_pixels(name, (codec.height, codec.width), max_pixels)
     codec.thread_type = "AUTO" if codec.width * codec.height > _ONE_THREAD_PIXELS else "SLICE"
     return stream
 
@@ -197,6 +199,7 @@ class Upright:
         self.orientation = Orientation(first)
         self._source = source
         self._stored = (first.height, first.width)
+        check_pixels(source.label, self._stored, source.max_pixels)  # not every header says it
         self._matrix = _MATRICES.get(first.colorspace, BT601)
         source.source_size = self._turned(self._stored)
         source.size = working_size(source.source_size, max_side)
@@ -241,7 +244,7 @@ class Upright:
     def _check(self, frame: av.VideoFrame, number: int) -> None:
         source = self._source
         if (frame.height, frame.width) != self._stored:
-            check_pixels(source.label, (frame.height, frame.width))
+            check_pixels(source.label, (frame.height, frame.width), source.max_pixels)
             source.warn_of_size(f"frame {number}", (frame.height, frame.width), self._stored)
 
     def _reformatted(self, frame: av.VideoFrame, **wanted: object) -> av.VideoFrame:

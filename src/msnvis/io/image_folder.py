@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from msnvis.errors import InputError
 from msnvis.io.identity import files_identity
-from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window, check_pixels, fit, working_size
+from msnvis.io.image_file import LargeImageError, NoImageError, open_image
+from msnvis.io.source import MAX_PIXELS, NOMINAL_FPS, Frame, FrameSource, Window, fit, working_size
 
 #: File name endings read as images; GIF is read as a video.
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -37,6 +37,8 @@ class ImageFolder(FrameSource):
         timed = ((number / NOMINAL_FPS, number) for number in range(len(files)))
         chosen = list(window.select(timed))
         window.check_not_empty(name, len(chosen), len(files), (len(files) - 1) / NOMINAL_FPS)
+        window.check_length(name, len(chosen))
+        self.max_pixels = window.max_pixels
         self._files = files
         self._chosen = chosen
         self.num_frames = len(chosen)
@@ -67,7 +69,7 @@ class ImageFolder(FrameSource):
         """File `number` at the working size; None, with a warning, where it cannot be read."""
         file = self._files[number]
         try:
-            image = read_image(file)
+            image = read_image(file, self.max_pixels)
         except InputError as error:
             self.warn(f"frame {number}: {error}; a frame next to it stands in")
             return None
@@ -87,7 +89,7 @@ class ImageFolder(FrameSource):
     def _first_readable(self) -> np.ndarray:
         for _, number in self._chosen:
             try:
-                return read_image(self._files[number])
+                return read_image(self._files[number], self.max_pixels)
             except InputError as error:
                 problem = error
         if len(self._chosen) == 1:
@@ -97,19 +99,16 @@ class ImageFolder(FrameSource):
         )
 
 
-def read_image(file: Path) -> np.ndarray:
+def read_image(file: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """RGB uint8 ``(H, W, 3)``, upright as its EXIF tag says; raises `InputError`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `check_pixels` decides
-            with Image.open(file) as image:
-                check_pixels(file.name, (image.height, image.width))
-                return _to_rgb(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError as error:
+        with open_image(file, max_pixels) as image:
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except NoImageError as error:
         raise InputError(f"{file.name} is not an image") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{file.name} has more pixels than can be read; scale it down first") from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+    except LargeImageError as error:
+        raise InputError(f"{file.name} is {error}; scale it down first") from error
+    except (OSError, ValueError) as error:
         raise InputError(f"{file.name} cannot be read as an image ({error})") from error
 
 

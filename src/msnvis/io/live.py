@@ -13,6 +13,7 @@ import numpy as np
 
 from msnvis.errors import InputError
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
+from msnvis.io.names import file_name
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window, fit, working_size
 
 #: Seconds to wait for an address: to connect, and for each read.
@@ -24,6 +25,7 @@ class LiveSource(FrameSource):
 
     def __init__(self, name: str, window: Window) -> None:
         super().__init__(name, live=True)
+        self.max_pixels = window.max_pixels
         self._window = window
         self._used = False
 
@@ -90,7 +92,7 @@ class NetworkStream(LiveSource):
         super().__init__(_short(address), window)
         self._container = open_container(address, self.name, TIMEOUT_SECONDS)
         try:
-            stream = video_stream(self._container, self.name)
+            stream = video_stream(self._container, self.name, self.max_pixels)
             self._decoded = decode(self._container, stream, self)
             first = next(self._decoded, None)
             if first is None:
@@ -131,4 +133,4 @@ def _quiet_opencv() -> Iterator[None]:
 def _short(address: str) -> str:
     """A name for messages and files: the last part of the address without query and password."""
     path = address.split("://", 1)[-1].split("?", 1)[0].rstrip("/").rsplit("@", 1)[-1]
-    return path.rsplit("/", 1)[-1].replace(":", "_")
+    return file_name(path.rsplit("/", 1)[-1], "stream")

@@ -13,10 +13,18 @@ from msnvis.errors import InputError
 from msnvis.io.arrays import FrameArrays
 from msnvis.io.image_folder import IMAGE_SUFFIXES, ImageFolder, find_images
 from msnvis.io.live import Camera, NetworkStream
-from msnvis.io.source import MAX_PIXELS, NOMINAL_FPS, Frame, FrameSource, Window, check_max_side
+from msnvis.io.source import MAX_FRAMES, MAX_PIXELS, NOMINAL_FPS, Frame, FrameSource, Window, check_max_side
 from msnvis.io.video_file import VideoFile
 
-__all__ = ["MAX_PIXELS", "NOMINAL_FPS", "Frame", "FrameSource", "open_source", "source_from_frames"]
+__all__ = [
+    "MAX_FRAMES",
+    "MAX_PIXELS",
+    "NOMINAL_FPS",
+    "Frame",
+    "FrameSource",
+    "open_source",
+    "source_from_frames",
+]
 
 _ADDRESSES = ("rtsp://", "rtsps://", "http://", "https://")
 
@@ -28,6 +36,8 @@ def open_source(
     end: int | float | str | None = None,
     stride: int = 1,
     max_side: int | None = None,
+    max_frames: int = MAX_FRAMES,
+    max_pixels: int = MAX_PIXELS,
 ) -> FrameSource:
     """Open a video for reading.
 
@@ -40,16 +50,18 @@ def open_source(
         end: the frame after the last, likewise.
         stride: read every `stride`-th frame.
         max_side: shrink frames so that their longer side is at most this many pixels.
+        max_frames: refuse inputs that would give more frames, as soon as that is known; not live ones.
+        max_pixels: refuse inputs whose frames have more pixels; at most 2^27.
 
     Raises:
-        InputError: it does not exist or cannot be read.
-        OptionError: `start`, `end`, `stride` or `max_side` makes no sense, or no frame lies between start and
+        InputError: it does not exist, cannot be read, or is longer or larger than allowed.
+        OptionError: `start`, `end`, `stride` or a limit makes no sense, or no frame lies between start and
             end.
 
     >>> source = open_source("street.mp4", start="2s", stride=2, max_side=640)  # doctest: +SKIP
     >>> for frame in source.frames(): print(frame.index, frame.timestamp, frame.image.shape)  # doctest: +SKIP
     """
-    window = Window.parse(start, end, stride)
+    window = Window.parse(start, end, stride, max_frames, max_pixels)
     check_max_side(max_side)
     text = str(path_or_address)
     if text.lower().startswith(_ADDRESSES):

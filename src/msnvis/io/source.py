@@ -21,6 +21,8 @@ from msnvis.io.picture import BT601, Picture, i420_planes, to_i420
 NOMINAL_FPS = 25.0
 #: Largest frame that is read, in pixels (16384 x 8192): a hostile header must not exhaust the memory.
 MAX_PIXELS = 2**27
+#: Longest video that is read, in frames (4 days at 25 a second): no file shall keep a machine for ever.
+MAX_FRAMES = 10**7
 
 T = TypeVar("T")
 
@@ -51,6 +53,7 @@ class FrameSource(ABC):
             unknown.
         fps: frames a second of the input (before the stride), or None where it has no clock.
         live: a camera or an address: forward only, once.
+        max_pixels: frames with more are refused.
         warnings: sentences on what was wrong with the input but could be coped with; grows while reading.
         is_torn: whether the file ends within a frame, which is left out; known after a complete read.
         label: what messages call it: the file's name with its ending, or `name`.
@@ -59,13 +62,14 @@ class FrameSource(ABC):
     kind = "frames"
 
     def __init__(self, name: str, *, live: bool = False, label: str | None = None) -> None:
-        self.name = name
+        self.name = name if name.strip(". ") else "video"  # of "..", folders of results would be made
         self.label = label or name
         self.live = live
         self.size: tuple[int, int] | None = None
         self.source_size: tuple[int, int] | None = None
         self.num_frames: int | None = None
         self.fps: float | None = None
+        self.max_pixels = MAX_PIXELS
         self.warnings: list[str] = []
         self.is_torn = False
         self._changes_size = False
@@ -132,7 +136,8 @@ class FrameSource(ABC):
 class Window:
     """Which frames are read: every `stride`-th one from `start` (inclusive) to `end` (exclusive).
 
-    Limits are frame numbers of the input (int) or seconds (float).
+    Start and end are frame numbers of the input (int) or seconds (float). Inputs with more than `max_frames`
+    frames there, or with frames of more than `max_pixels`, are refused; live ones may go on for ever.
 
     >>> [item for _, item in Window(start=2, end=7, stride=2).select(enumerate("abcdefgh"))]
     ['c', 'e', 'g']
@@ -141,13 +146,25 @@ class Window:
     start: int | float | None = None
     end: int | float | None = None
     stride: int = 1
+    max_frames: int = MAX_FRAMES
+    max_pixels: int = MAX_PIXELS
 
     @classmethod
-    def parse(cls, start: int | float | str | None, end: int | float | str | None, stride: int) -> Window:
+    def parse(
+        cls,
+        start: int | float | str | None,
+        end: int | float | str | None,
+        stride: int,
+        max_frames: int = MAX_FRAMES,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Window:
         """From what a user wrote; raises `OptionError`."""
-        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-            raise OptionError(f"the stride must be a whole number from 1 on, not {stride!r}")
-        window = cls(parse_limit("start", start), parse_limit("end", end), stride)
+        _check_whole("the stride", stride)
+        _check_whole("the most frames (max_frames)", max_frames)
+        _check_whole("the most pixels of a frame (max_pixels)", max_pixels)
+        if max_pixels > MAX_PIXELS:
+            raise OptionError(f"max_pixels is {max_pixels}, but frames have at most {MAX_PIXELS}")
+        window = cls(parse_limit("start", start), parse_limit("end", end), stride, max_frames, max_pixels)
         if type(window.start) is type(window.end) and window.start is not None and window.start >= window.end:
             raise OptionError(f"the start ({start}) must come before the end ({end})")
         if window.end == 0:
@@ -176,6 +193,14 @@ class Window:
                 yield time, item
             inside += 1
 
+    def check_length(self, name: str, count: int) -> None:
+        """Raise `InputError` where `count`, the frames chosen, are too many."""
+        if count > self.max_frames:
+            raise InputError(
+                f"{name} has more than {self.max_frames} frames; read a part of it with --start, --end or "
+                "--stride, or allow more with --max-frames (max_frames)"
+            )
+
     def check_not_empty(self, name: str, count: int, total: int, last_time: float) -> None:
         """Raise `OptionError` where `count`, the frames chosen of `total`, is 0."""
         if count == 0 and total > 0:
@@ -198,6 +223,11 @@ def parse_limit(option: str, value: int | float | str | None) -> int | float | N
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise _bad_limit(option, value)
     return value
+
+
+def _check_whole(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"{what} must be a whole number from 1 on, not {value!r}")
 
 
 def _parse_text(option: str, text: str) -> int | float:
@@ -237,11 +267,11 @@ def check_max_side(max_side: int | None) -> None:
         raise OptionError(f"the longest side of a frame must be a whole number from 1 on, not {max_side!r}")
 
 
-def check_pixels(name: str, size: tuple[int, int]) -> None:
-    """Raise `InputError` where a frame of `size` ``(height, width)`` is more than `MAX_PIXELS`."""
-    if size[0] * size[1] > MAX_PIXELS:
+def check_pixels(name: str, size: tuple[int, int], most: int = MAX_PIXELS) -> None:
+    """Raise `InputError` where a frame of `size` ``(height, width)`` has more than `most` pixels."""
+    if size[0] * size[1] > most:
         raise InputError(
-            f"{name} has frames of {size[1]}x{size[0]} pixels, more than the {MAX_PIXELS / 1e6:.0f} million "
+            f"{name} has frames of {size[1]}x{size[0]} pixels, more than the {most / 1e6:.4g} million "
             "that are read; scale it down first, for example with ffmpeg"
         )
 

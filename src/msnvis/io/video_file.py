@@ -57,11 +57,12 @@ class VideoFile(FrameSource):
         super().__init__(path.stem, label=path.name)
         self._path = path
         self._window = window
+        self.max_pixels = window.max_pixels
         self._index: _Index | None = None
         self._seek_start: int | None = None
         self._lands_late = False
         with self._open() as container:
-            stream = video_stream(container, path.name)
+            stream = video_stream(container, path.name, self.max_pixels)
             rate = stream.average_rate or stream.guessed_rate
             self.fps = float(rate) if rate else None
             self._is_timed = container.format.name not in _UNTIMED
@@ -75,6 +76,7 @@ class VideoFile(FrameSource):
             self._upright = Upright(self, first, max_side)
         self._check_window()
         self.num_frames = self._estimate()
+        window.check_length(self.label, self.num_frames or 0)
 
     def identity(self) -> dict[str, object]:
         return {**file_identity(self._path), **asdict(self._window)}
@@ -182,6 +184,7 @@ class VideoFile(FrameSource):
             chosen = not window.is_before(number, time) and inside % window.stride == 0
             inside += not window.is_before(number, time)
             index.add(frame, time if chosen else None)
+            window.check_length(self.label, len(index.times))
             yield frame, (len(index.times) - 1 if chosen else None)
         else:
             self._check_complete(len(index.pts), time)

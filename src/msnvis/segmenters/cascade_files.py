@@ -14,6 +14,8 @@ from msnvis.segmenters.cascade import CascadeMaskRCNN
 from msnvis.weights.state import read_metadata
 
 _MADE_BY = "msnvis train segmenter"
+#: A network of so many classes is made before it is known whether the file has its tensors.
+MAX_CLASSES = 10_000
 
 
 def save_cascade(network: CascadeMaskRCNN, architecture: str, classes: Sequence[str], path: Path) -> None:
@@ -37,4 +39,14 @@ def read_classes(path: Path, architecture: str) -> tuple[str, ...]:
     metadata = read_metadata(path, architecture, _MADE_BY)
     if "classes" not in metadata:
         raise WeightsError(f"{path} names no classes; make it by `{_MADE_BY}`")
-    return tuple(json.loads(metadata["classes"]))
+    try:
+        classes = json.loads(metadata["classes"])
+    except (ValueError, RecursionError):
+        classes = None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise WeightsError(f"{path} names its classes by something else than a list; make it by `{_MADE_BY}`")
+    if not 1 <= len(classes) <= MAX_CLASSES:
+        raise WeightsError(
+            f"{path} names {len(classes)} classes, not 1 to {MAX_CLASSES}; make it by `{_MADE_BY}`"
+        )
+    return tuple(classes)

@@ -15,6 +15,8 @@ from msnvis.errors import OptionError
 from msnvis.masks import RLE
 from msnvis.selection.networks import PAIR_CHANNELS
 
+#: Most pixels of a side, and most times that a box is widened by its sides.
+MAX_SIDE, MAX_CONTEXT = 1024, 10
 CROP_BOXES = ("union", "each", "frame")
 
 
@@ -38,8 +40,13 @@ class CropOptions:
     def __post_init__(self) -> None:
         if self.box not in CROP_BOXES:
             raise OptionError(f"box is '{self.box}' but must be one of {', '.join(CROP_BOXES)}")
-        if self.side < 32 or self.context < 0:
-            raise OptionError("side must be at least 32 pixels and context at least 0")
+        # They also come from weights files, whose crops shall not take gigabytes.
+        if not (type(self.side) is int and 32 <= self.side <= MAX_SIDE):
+            raise OptionError(f"side must be a whole number of pixels from 32 to {MAX_SIDE}, not {self.side}")
+        if isinstance(self.context, bool) or not isinstance(self.context, (int, float)):
+            raise OptionError(f"context must be a number, not {self.context}")
+        if not 0 <= self.context <= MAX_CONTEXT:
+            raise OptionError(f"context must be from 0 to {MAX_CONTEXT}, not {self.context}")
 
 
 def crop_pairs(

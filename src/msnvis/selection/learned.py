@@ -66,7 +66,7 @@ def load_selector(
         network = NETWORKS[name]()
     if use is None:
         raise WeightsError(f"{path} does not say how its network is to be used; train it again")
-    crops, trained_so = parse_use(use)
+    crops, trained_so = parse_use(use, path)
     if path.suffix != ".onnx":
         load_into(network, path)
     return NetworkSelector(

@@ -16,6 +16,7 @@ import torch
 from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError, OptionError
 from msnvis.io.atomic import replacing
+from msnvis.io.formats.reading import explained
 from msnvis.propagators import create_propagator
 from msnvis.segmenters import create_segmenter
 from msnvis.selection.pair_store import write_shard
@@ -151,7 +152,10 @@ def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairO
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(recipe, indent=1))
         return
-    before = json.loads(path.read_text())
+    with explained(str(path)):
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(before, dict):
+            raise ValueError("it is no recipe")
     changed = [name for name, value in recipe.items() if before.get(name) != value]
     if changed:
         raise OptionError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from msnvis import masks as mask_ops
 from msnvis.devices import pick_device
+from msnvis.errors import WeightsError
 from msnvis.masks import RLE
 from msnvis.selection.base import Selector
 from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
@@ -93,7 +95,12 @@ def describe_use(crops: CropOptions, average_orders: bool) -> str:
     return json.dumps({"crops": asdict(crops), "average_orders": average_orders})
 
 
-def parse_use(text: str) -> tuple[CropOptions, bool]:
-    """What `describe_use` was given."""
-    use = json.loads(text)
-    return CropOptions(**use["crops"]), use["average_orders"]
+def parse_use(text: str, path: Path) -> tuple[CropOptions, bool]:
+    """What `describe_use` was given; raises `WeightsError`, about the file at `path`, for anything else."""
+    try:
+        use = json.loads(text)
+        return CropOptions(**use["crops"]), bool(use["average_orders"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise WeightsError(
+            f"{path} does not say properly how its network is to be used; train it again"
+        ) from error

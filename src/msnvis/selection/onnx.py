@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,16 @@ from msnvis.io.atomic import replacing
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.network_selector import describe_use
 from msnvis.selection.networks import PAIR_CHANNELS
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+#: Operations of the networks that `export_onnx` writes, in any of PyTorch's ways to write them. A file is a
+#: program: others could run without end, take any memory, or call code from elsewhere.
+OPERATIONS = {
+    "Add", "BatchNormalization", "Constant", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "Identity",
+    "LeakyRelu", "MaxPool", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze",
+}  # fmt: skip
 
 _EXTRA = "ONNX needs `pip install msnvis[onnx]`"
 
@@ -60,6 +71,7 @@ class OnnxNetwork(nn.Module):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__()
         try:
+            import onnx
             import onnxruntime
         except ImportError as error:
             raise MissingExtraError(_EXTRA) from error
@@ -68,15 +80,35 @@ class OnnxNetwork(nn.Module):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         try:
+            model = onnx.load(path, load_external_data=False)
+            properties = {entry.key: entry.value for entry in model.metadata_props}
+            _check_graph(model, path)
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no common base
+        except WeightsError:
+            raise
+        except Exception as error:  # theirs have no common base
             raise WeightsError(f"{path} is damaged or not an ONNX file; export it again") from error
-        properties = self._session.get_modelmeta().custom_metadata_map
         if properties.get("architecture") != name:
             raise WeightsError(f"{path} does not hold '{name}'; make it by `msnvis export {name}`")
+        self._path = path
         self.use: str | None = properties.get("use")
 
     def forward(self, pairs: Tensor) -> Tensor:
         """``(N,)`` logits of ``(N, 8, S, S)`` float32 pairs."""
-        (logits,) = self._session.run(None, {"pairs": pairs.contiguous().numpy()})
-        return torch.from_numpy(logits)
+        try:
+            (logits,) = self._session.run(["logits"], {"pairs": pairs.contiguous().numpy()})
+            return torch.from_numpy(logits).reshape(len(pairs))
+        except Exception as error:  # of a file whose network is another one than it says
+            raise WeightsError(f"{self._path} cannot be run on pairs of masks; export it again") from error
+
+
+def _check_graph(model: ModelProto, path: Path) -> None:
+    """Refuse what `export_onnx` does not write."""
+    foreign = {node.op_type for node in model.graph.node if node.domain or node.op_type not in OPERATIONS}
+    if foreign or len(model.functions):
+        what = ", ".join(sorted(foreign)[:3]) or "functions"
+        raise WeightsError(
+            f"{path} holds operations that our networks lack ({what}); make it by `msnvis export`"
+        )
+    if any(tensor.external_data for tensor in model.graph.initializer):
+        raise WeightsError(f"{path} refers to other files; make it by `msnvis export`")

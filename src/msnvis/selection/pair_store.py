@@ -5,25 +5,33 @@ A shard holds the pairs of some videos: every frame once as JPEG, every mask as 
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError
 from msnvis.io.atomic import replacing
+from msnvis.io.image_file import open_image
 from msnvis.masks import RLE
 from msnvis.selection.pairs import STARTS, FramePairs
 
 SHARDS = "pairs-*.safetensors"
 VERSION = 3
+#: What a shard consists of beside bytes, and as which numbers.
+_TYPES = {"rows": np.int64, "figures": np.float32, "frame_ends": np.int64, "mask_ends": np.int64}
+#: Bytes, which are read in slices.
+_LONG = ("frames", "masks")
 #: Under this name a shard says which videos it has.
 ABOUT = "msnvis-pairs"
 #: Quality of the frames; selection is about edges, which must not be those of compression.
@@ -144,13 +152,17 @@ class PairStore:
         place, height, width = self._rows[index, 4:].tolist()
         path = self._paths[shard]
         jpeg = _slice(path, "frames", "frame_ends", place)
-        bgr = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-        if bgr is None or bgr.shape[:2] != (height, width):
+        if _jpeg_size(jpeg) != (height, width) or (bgr := cv2.imdecode(jpeg, cv2.IMREAD_COLOR)) is None:
             raise InputError(f"{path}: frame {place} is broken; make the pairs again")
-        first, second, truth = (
-            RLE(size=[height, width], counts=_slice(path, "masks", "mask_ends", 3 * row + k).tobytes())
-            for k in range(3)
-        )
+        counts = [_slice(path, "masks", "mask_ends", 3 * row + k).tobytes() for k in range(3)]
+        try:
+            first, second, truth = (
+                mask_ops.validate(RLE(size=[height, width], counts=text), (height, width)) for text in counts
+            )
+        except ValueError as error:
+            raise InputError(
+                f"{path}: a mask of pair {row} is broken ({error}); make the pairs again"
+            ) from error
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         return Pair(image, first, second, truth, self.ious[index], self.scores[index])
 
@@ -168,9 +180,46 @@ def _read_tables(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
         about = json.loads((file.metadata() or {})[ABOUT])
         if about["version"] != VERSION:
             raise InputError(f"{path} was not made by this version of `msnvis pairs`; make the pairs again")
-        return file.get_tensor("rows"), file.get_tensor("figures"), about["videos"]
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        tables = {name: file.get_tensor(name) for name in _TYPES}
+        _check_tables(tables, {name: file.get_slice(name) for name in _LONG}, about["videos"])
+        return tables["rows"], tables["figures"], about["videos"]
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged or incomplete; make the pairs again") from error
+
+
+def _check_tables(tables: Mapping[str, np.ndarray], long: Mapping[str, Any], videos: Any) -> None:
+    """Raise ValueError where one table points out of another: shards may come from strangers."""
+    rows, count = tables["rows"], len(tables["rows"])
+    frames, pixels = len(tables["frame_ends"]), rows[:, 5:].prod(axis=1, dtype=np.float64)
+    if any(tables[name].dtype != _TYPES[name] for name in tables):
+        raise ValueError("a table of another type")
+    if (
+        rows.shape != (count, 7)
+        or tables["figures"].shape != (count, 5)
+        or len(tables["mask_ends"]) != 3 * count
+    ):
+        raise ValueError("tables that do not belong together")
+    if not isinstance(videos, list) or not all(isinstance(name, str) for name in videos):
+        raise ValueError("no names of videos")
+    for table, limit in ((rows[:, 0], len(videos)), (rows[:, 3], len(STARTS)), (rows[:, 4], frames)):
+        if ((table < 0) | (table >= limit)).any():
+            raise ValueError("a row that points nowhere")
+    if (rows[:, 5:] < 1).any() or (pixels > mask_ops.MAX_PIXELS).any():
+        raise ValueError("a frame of an impossible size")
+    for ends, name in (("frame_ends", "frames"), ("mask_ends", "masks")):
+        (length,) = long[name].get_shape()
+        bounds = np.concatenate([[0], tables[ends]])
+        if (bounds[1:] < bounds[:-1]).any() or bounds[-1] != length or long[name].get_dtype() != "U8":
+            raise ValueError("parts that do not fill a table")
+
+
+def _jpeg_size(jpeg: np.ndarray) -> tuple[int, int] | None:
+    """``(height, width)`` as the header says; None where it is no image."""
+    try:
+        with open_image(io.BytesIO(jpeg.tobytes())) as image:
+            return image.height, image.width
+    except (OSError, ValueError):
+        return None
 
 
 @cache

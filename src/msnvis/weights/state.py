@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from msnvis.weights.int8 import dequantise
 #: Under these names training scripts put the state dict beside their other things.
 _STATE_KEYS = ("state_dict", "model", "model_state_dict")
 _KEYS_SHOWN = 3
+#: How much larger than its file the tensors of a PyTorch file may be, taken together: some share memory, as
+#: tied weights do, but a file of a kilobyte can call one number a tensor of gigabytes.
+_MOST_TIMES = 8
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
@@ -36,15 +40,24 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
+            _check_archive(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} is not a state dict: it is no PyTorch file, or holds objects that would run code when "
             "loaded; save model.state_dict() instead, best as safetensors"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # a broken pickle can bring its reader to anything
         raise WeightsError(f"{path} is damaged or incomplete; get it again") from error
-    return {name: _widen(value) for name, value in dequantise(_find_state(state, path)).items()}
+    state = _find_state(state, path)
+    if path.suffix != ".safetensors":
+        _check_tensors(state, path)
+    try:
+        return {name: _widen(value) for name, value in dequantise(state).items()}
+    except RuntimeError as error:
+        raise WeightsError(f"{path} has int8 tensors whose scales do not fit; make it again") from error
 
 
 def read_metadata(path: str | Path, architecture: str, made_by: str) -> dict[str, str]:
@@ -120,6 +133,27 @@ def load_state(
     model.load_state_dict({own[k]: value for k, value in state.items()}, strict=False)
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse archives that hold more than their size: PyTorch stores everything as it is."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        held = sum(entry.file_size for entry in archive.infolist())
+    if held > path.stat().st_size:
+        raise WeightsError(f"{path} is a compressed archive, not what torch.save writes; get it again")
+
+
+def _check_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are no plain arrays, or larger than the file could be."""
+    plain = all(value.layout is torch.strided and value.device.type == "cpu" for value in state.values())
+    if not plain or any(value.is_quantized for value in state.values()):
+        raise WeightsError(f"{path} holds tensors that are no plain arrays; save model.state_dict() instead")
+    if sum(value.nbytes for value in state.values()) > _MOST_TIMES * path.stat().st_size:
+        raise WeightsError(
+            f"{path} has tensors of more than {_MOST_TIMES} times its size; save model.state_dict() instead"
+        )
+
+
 def _some(names: list[str]) -> str:
     return ", ".join(names[:_KEYS_SHOWN]) + (", ..." if len(names) > _KEYS_SHOWN else "")
 
@@ -132,7 +166,7 @@ def _find_state(content: object, path: Path) -> dict[str, Tensor]:
     if (
         not isinstance(content, dict)
         or not content
-        or not all(isinstance(v, Tensor) for v in content.values())
+        or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
     ):
         raise WeightsError(f"{path} is not a state dict; save model.state_dict() instead")
     return content

@@ -15,12 +15,13 @@ from msnvis import masks as mask_ops
 from msnvis.datasets.formats import coco_json, output
 from msnvis.datasets.formats.base import DatasetFormat, Frames, dataset_formats
 from msnvis.datasets.formats.coco_json import Categories
-from msnvis.datasets.formats.fields import entry_name, field, flag, size
+from msnvis.datasets.formats.fields import field, flag, size
 from msnvis.datasets.formats.frames import frame_file, images_folder
 from msnvis.datasets.formats.tracks import TrackBuilder
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedVideo, VideoDataset
 from msnvis.io.formats.coco import mask_fields
+from msnvis.io.formats.reading import entry_name
 from msnvis.io.writers.json_stream import write_annotations
 
 #: The folder that our files have their frames in.

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msnvis.datasets.formats.fields import entry_name, field
+from msnvis.datasets.formats.fields import field
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import DEFAULT_FPS, VideoDataset
 from msnvis.io.formats import reading
+from msnvis.io.formats.reading import entry_name
 
 #: The annotation file that we write, named as in YouTube-VIS 2021.
 ANNOTATIONS = "instances.json"

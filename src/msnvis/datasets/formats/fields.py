@@ -6,8 +6,8 @@ from typing import Any
 
 from msnvis.masks import MAX_PIXELS
 
-#: Longest video that is believed where no files of frames prove it: an hour at 25 frames a second and more.
-MAX_FRAMES = 10**5
+#: Longest video that is believed where no files of frames prove it: an hour at 50 frames a second and more.
+MAX_FRAMES = 2 * 10**5
 
 _NAMES = {int: "a whole number", float: "a number", str: "text", list: "a list", dict: "an object"}
 _NEEDED = object()
@@ -34,6 +34,8 @@ def field(entry: Any, key: str, kind: type, default: Any = _NEEDED) -> Any:
         return int(value)
     if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
         raise ValueError(f"its '{key}' is not {_NAMES[kind]}")
+    if kind is str and not _is_writable(value):
+        raise ValueError(f"its '{key}' holds half a character, which no file can hold")
     return value
 
 
@@ -57,7 +59,10 @@ def checked_size(height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
-def entry_name(kind: str, entry: Any, place: int) -> str:
-    """What messages call an entry of a list: by its id, or by its place."""
-    number = entry.get("id") if isinstance(entry, dict) else None
-    return f"{kind} {number}" if type(number) is int else f"{kind} at place {place}"
+def _is_writable(text: str) -> bool:
+    """Whether it is Unicode: JSON can hold halves of pairs of surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

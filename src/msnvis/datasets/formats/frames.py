@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, UnidentifiedImageError
-
 from msnvis.datasets.formats.fields import checked_size
+from msnvis.io.image_file import NoImageError, open_image
 from msnvis.io.image_folder import IMAGE_SUFFIXES, natural_key
+
+#: Characters of a path; no system takes more.
+_LONGEST = 4096
 
 
 def posix(name: str) -> PurePosixPath:
@@ -23,6 +25,8 @@ def frame_file(folder: Path, name: str) -> Path:
 
     Raises ValueError where it leads out of the folder: files come from strangers, and frames are copied.
     """
+    if len(name) > _LONGEST:
+        raise ValueError(f"a file name of {len(name)} characters")
     path = posix(name)
     if not path.name or path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
         raise ValueError(f"the file name '{name}' does not lie in the folder of the frames")
@@ -86,9 +90,9 @@ def frame_numbers(files: Sequence[Path]) -> dict[int, int]:
 def image_size(file: Path) -> tuple[int, int]:
     """``(height, width)`` as the header of an image file says."""
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             return checked_size(image.height, image.width)
-    except UnidentifiedImageError:
+    except NoImageError:
         raise ValueError(f"{file} is not an image") from None
-    except Image.DecompressionBombError as error:
+    except ValueError as error:
         raise ValueError(f"{file}: {error}") from None

@@ -8,14 +8,12 @@ rectangle, circle (centre and a point on it) and mask (a PNG of the box, base64)
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from msnvis import masks as mask_ops
 from msnvis.datasets.formats import shapes
@@ -27,8 +25,9 @@ from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedVideo, VideoDataset
 from msnvis.errors import InputError
 from msnvis.io.formats import reading
+from msnvis.io.image_file import LargeImageError, open_image
 from msnvis.io.image_folder import IMAGE_SUFFIXES, natural_key
-from msnvis.masks import MAX_PIXELS, RLE
+from msnvis.masks import RLE
 
 #: Who a track is: its label and the number of the group, if there is one.
 _Key = tuple[str, int | None]
@@ -139,9 +138,9 @@ def _points(shape: Any) -> np.ndarray:
 def _png(text: str) -> np.ndarray:
     """``(h, w)`` bool."""
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"its mask is an image of {image.width}x{image.height} pixels")
+        with open_image(io.BytesIO(base64.b64decode(text, validate=True))) as image:
             return np.array(image.convert("L")) > 0
-    except (binascii.Error, UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
+    except LargeImageError as error:
+        raise ValueError(f"its mask is {error}") from None
+    except (OSError, ValueError):
         raise ValueError("its mask is not an image") from None

@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from msnvis import masks as mask_ops
 from msnvis.datasets.formats.base import DatasetFormat, dataset_formats
 from msnvis.datasets.formats.fields import checked_size
@@ -28,6 +26,7 @@ from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
 from msnvis.io.formats import reading
 from msnvis.io.formats.png import read_labels
+from msnvis.io.image_file import LargeImageError, open_image
 from msnvis.masks import RLE
 
 
@@ -100,10 +99,12 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
 def _check(file: Path) -> tuple[int, int]:
     """``(height, width)`` of a mask; ValueError where its file is broken. Nothing is decoded."""
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             size = checked_size(image.height, image.width)
             image.verify()  # the check sums of the PNG
-    except (UnidentifiedImageError, SyntaxError, EOFError, OSError, Image.DecompressionBombError):
+    except LargeImageError as error:
+        raise ValueError(f"{file} is {error}") from None
+    except (OSError, ValueError):
         raise ValueError(f"{file} is not a whole PNG; unpack it again") from None
     return size
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from msnvis.datasets.formats.base import Frames
 from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError
 from msnvis.io.atomic import told
+from msnvis.io.names import file_name
 
 #: The head of the files that we write.
 INFO = {"description": "written by msnvis", "version": "1"}
@@ -27,8 +27,7 @@ def video_names(videos: Sequence[AnnotatedVideo]) -> list[str]:
     taken: set[str] = set()
     names = []
     for video in videos:
-        base = re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", video.name)[:100]
-        base = base if base.strip(". ") else f"video{video.id}"
+        base = file_name(video.name, f"video{video.id}")
         name, number = base, 1
         while name.lower() in taken:  # some file systems do not tell capitals apart
             number += 1

@@ -16,11 +16,12 @@ from typing import Any
 from msnvis.datasets.formats import coco_json, output
 from msnvis.datasets.formats.base import DatasetFormat, Frames, dataset_formats
 from msnvis.datasets.formats.coco_json import Categories
-from msnvis.datasets.formats.fields import entry_name, field, flag, size
+from msnvis.datasets.formats.fields import field, flag, size
 from msnvis.datasets.formats.frames import frame_file, images_folder, posix
 from msnvis.datasets.formats.segmentations import read_masks
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo, VideoDataset
+from msnvis.io.formats.reading import entry_name
 from msnvis.io.formats.ytvis import mask_lists
 from msnvis.io.writers.json_stream import write_annotations
 

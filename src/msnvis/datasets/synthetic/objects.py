@@ -11,6 +11,7 @@ from msnvis import masks as mask_ops
 from msnvis.datasets.coco import ImageRecord
 from msnvis.datasets.synthetic.sources import SourceObject
 from msnvis.errors import InputError
+from msnvis.io.image_file import read_bgr
 
 #: Transparent pixels around a cut-out, so that its edge is interpolated and never clipped.
 PAD = 4
@@ -69,7 +70,7 @@ def read_photo(record: ImageRecord) -> np.ndarray:
     Raises:
         InputError: it is missing, unreadable or of another size than annotated.
     """
-    bgr = cv2.imread(str(record.path), cv2.IMREAD_COLOR)
+    bgr = read_bgr(record.path)
     if bgr is None:
         raise InputError(f"{record.path}, image {record.id} of the annotations, is missing or not an image")
     if bgr.shape[:2] != (record.height, record.width):

@@ -85,7 +85,7 @@ def read(data: Mapping[str, Any] | str | Path) -> VideoInstances:
         if len(sizes) != 1:
             raise ValueError(f"its images have {len(sizes)} sizes, but the frames of a video have one")
         timed = all("timestamp" in image for image in images)
-        classes = {c["id"]: c["name"] for c in content["categories"] if c["id"] != UNNAMED_CATEGORY}
+        classes = reading.class_names(content["categories"])
         entry = content.get("videos", [{}])[0]
         video = VideoInstances(
             name=str(entry.get("name", "video")),
@@ -93,23 +93,24 @@ def read(data: Mapping[str, Any] | str | Path) -> VideoInstances:
             timestamps=reading.clock([i["timestamp"] for i in images] if timed else None, len(images)),
             classes=tuple(classes.values()),
             category_ids=tuple(classes),
-            cuts=tuple(entry.get("cuts", ())),
+            cuts=reading.cuts(entry.get("cuts", []), len(images)),
         )
         labels = {category: label for label, category in enumerate(classes)} | {UNNAMED_CATEGORY: UNNAMED}
-        tracks = {
-            entry["id"]: Track(entry["id"], labels[entry["category_id"]], float(entry["score"]))
-            for entry in content.get("tracks", ())
-            if "score" in entry
-        }
-    indices = {image["id"]: index for index, image in enumerate(images)}
+        tracks: dict[int, Track] = {}
+        for entry in content.get("tracks", ()):
+            if "score" in entry:
+                number, label = reading.track_id(entry["id"]), labels[entry["category_id"]]
+                tracks[number] = Track(number, label, reading.score(entry["score"]))
+        indices = {image["id"]: index for index, image in enumerate(images)}
+        entries = list(content.get("annotations", ()))
     scored = set(tracks)
-    for annotation in content.get("annotations", ()):
-        with reading.explained(f"{where}: annotation {annotation.get('id')}"):
-            index, track_id = indices[annotation["image_id"]], annotation["track_id"]
+    for place, annotation in enumerate(entries):
+        with reading.explained(f"{where}: {reading.entry_name('annotation', annotation, place)}"):
+            index, track_id = indices[annotation["image_id"]], reading.track_id(annotation["track_id"])
             label = labels[annotation["category_id"]]
             track = tracks.setdefault(track_id, Track(track_id, label, 1.0))
             track.rles[index] = mask_ops.from_json(annotation["segmentation"], video.size)
-            track.frame_scores[index] = float(annotation.get("score", 1.0))
+            track.frame_scores[index] = reading.score(annotation.get("score", 1.0))
     for track in tracks.values():
         if track.id not in scored:
             track.score = sum(track.frame_scores.values()) / len(track.frame_scores)

@@ -52,6 +52,7 @@ def parse(line: str) -> Line:
     frame, object_id, category, height, width = map(int, fields[:5])
     if frame < 0:
         raise ValueError(f"frame {frame} is before the first")
+    reading.track_id(object_id)
     return Line(frame, object_id, category, (height, width), fields[5].encode("ascii"))
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OutputError
 from msnvis.io.formats import reading
+from msnvis.io.image_file import open_image
 from msnvis.structures import Detections, VideoInstances
 
 
@@ -83,12 +84,7 @@ def _frames(paths: list[Path]) -> Iterator[Detections]:
 
 def read_labels(path: Path) -> np.ndarray:
     """A label map, ``(H, W)`` unsigned; raises ValueError where it is none, OSError where it is broken."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > mask_ops.MAX_PIXELS:
-                raise ValueError(f"an image of {image.width}x{image.height} pixels")
-            if image.mode not in ("P", "L", "1", "I;16"):
-                raise ValueError(f"it is a picture ({image.mode}), not a label map with one number a pixel")
-            return np.array(image)
-    except Image.DecompressionBombError as error:
-        raise ValueError(str(error)) from None
+    with open_image(path) as image:
+        if image.mode not in ("P", "L", "1", "I;16"):
+            raise ValueError(f"it is a picture ({image.mode}), not a label map with one number a pixel")
+        return np.array(image)

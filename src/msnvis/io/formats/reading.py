@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,18 @@ from typing import Any
 import numpy as np
 
 from msnvis.errors import InputError
+from msnvis.masks import MAX_PIXELS
+from msnvis.structures import UNNAMED_CATEGORY
 
 #: Frames a second assumed where a format has no clock.
 NOMINAL_FPS = 25.0
-#: Longer videos are not believed: a hostile file must not exhaust the memory (46 days at 25 frames a second).
-MAX_FRAMES = 10**8
+#: Longest video that is believed where no timestamps prove it, 11 hours at 25 frames a second: one line of
+#: MOTS text must not exhaust the memory.
+MAX_FRAMES = 10**6
+#: Ids of tracks are kept as 64-bit numbers.
+_MOST = 2**63 - 1
+#: Characters of a value from a file, and of a sentence with values, that messages show.
+_MOST_SHOWN, _LONGEST = 50, 500
 
 
 def load_json(data: Mapping[str, Any] | str | Path) -> tuple[Mapping[str, Any], str]:
@@ -45,23 +53,65 @@ def explained(where: str) -> Iterator[None]:
     except RecursionError:
         raise InputError(f"{where} is nested too deeply; is it in the right format?") from None
     except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
-        raise InputError(f"{where} cannot be used: {error}; correct it or write it again") from None
+        text = str(error)
+        reason = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+        raise InputError(f"{where} cannot be used: {reason}; correct it or write it again") from None
 
 
 def frame_size(height: object, width: object) -> tuple[int, int]:
     """``(height, width)``, checked."""
     if type(height) is not int or type(width) is not int or height < 1 or width < 1:
         raise ValueError(f"a frame of {width} x {height} pixels")
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"a frame of {width} x {height} pixels, of which at most {MAX_PIXELS} are read")
     return height, width
+
+
+def track_id(value: Any) -> int:
+    """The number of a track, checked."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError(
+            f"a track with the id {str(value)[:_MOST_SHOWN]}, which is no whole number from 0 on"
+        )
+    return value
+
+
+def score(value: Any) -> float:
+    """A score, checked."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"a score of {str(value)[:_MOST_SHOWN]}")
+    return float(value)
+
+
+def cuts(values: Any, num_frames: int) -> tuple[int, ...]:
+    """The frames that begin a shot, checked."""
+    if not isinstance(values, list) or not all(type(cut) is int and 0 <= cut < num_frames for cut in values):
+        raise ValueError("its cuts are not numbers of its frames")
+    return tuple(values)
+
+
+def class_names(categories: Any) -> dict[int, str]:
+    """Number -> name of the classes of a file, without that of unnamed objects, checked."""
+    if not all(type(c["id"]) is int and isinstance(c["name"], str) for c in categories):
+        raise ValueError("its categories are not all numbered and named")
+    return {c["id"]: c["name"] for c in categories if c["id"] != UNNAMED_CATEGORY}
 
 
 def clock(timestamps: Any, num_frames: int, fps: float = NOMINAL_FPS) -> np.ndarray:
     """``(T,)`` float64 seconds: those given, checked, or `num_frames` at `fps`."""
-    if num_frames > MAX_FRAMES:
-        raise ValueError(f"a video of {num_frames} frames")
     if timestamps is None:
+        if not 0 <= num_frames <= MAX_FRAMES:
+            raise ValueError(
+                f"a video of {num_frames} frames without timestamps, of which at most {MAX_FRAMES} are read"
+            )
         return np.arange(num_frames) / fps
     seconds = np.asarray(timestamps, dtype=np.float64)
     if seconds.shape != (num_frames,) or not np.isfinite(seconds).all():
         raise ValueError(f"timestamps that are not {num_frames} numbers")
     return seconds
+
+
+def entry_name(kind: str, entry: Any, place: int) -> str:
+    """What messages call an entry of a list: by its id, or by its place."""
+    number = entry.get("id") if isinstance(entry, dict) else None
+    return f"{kind} {number}" if type(number) is int else f"{kind} at place {place}"

@@ -133,26 +133,26 @@ def read(data: Mapping[str, Any] | str | Path, video_id: int | None) -> VideoIns
     content, where = reading.load_json(data)
     with reading.explained(where):
         entry = _choose_video(content["videos"], video_id)
-        classes = {c["id"]: c["name"] for c in content["categories"] if c["id"] != UNNAMED_CATEGORY}
-        length = entry["length"] if "length" in entry else len(entry["file_names"])
+        classes = reading.class_names(content["categories"])
+        length = int(entry["length"] if "length" in entry else len(entry["file_names"]))
         video = VideoInstances(
             name=str(entry.get("name") or Path(entry["file_names"][0]).parent.name),
             size=reading.frame_size(entry["height"], entry["width"]),
-            timestamps=reading.clock(entry.get("timestamps"), int(length)),
+            timestamps=reading.clock(entry.get("timestamps"), length),
             classes=tuple(classes.values()),
             category_ids=tuple(classes),
-            cuts=tuple(entry.get("cuts", ())),
+            cuts=reading.cuts(entry.get("cuts", []), length),
         )
         mine = [a for a in content["annotations"] if a["video_id"] == entry["id"]]
     labels = {category: label for label, category in enumerate(classes)} | {UNNAMED_CATEGORY: UNNAMED}
-    for annotation in mine:
-        with reading.explained(f"{where}: track {annotation.get('id')}"):
+    for place, annotation in enumerate(mine):
+        with reading.explained(f"{where}: {reading.entry_name('track', annotation, place)}"):
             track, segmentations, scores = _read_track(annotation, video, labels)
         for index, segmentation in enumerate(segmentations):
             if segmentation is not None:
                 with reading.explained(f"{where}: track {track.id} in frame {index}"):
                     track.rles[index] = mask_ops.from_json(segmentation, video.size)
-                    track.frame_scores[index] = float(scores[index])
+                    track.frame_scores[index] = reading.score(scores[index])
         video.tracks.append(track)
     return video
 
@@ -161,13 +161,15 @@ def _read_track(
     annotation: Mapping[str, Any], video: VideoInstances, labels: Mapping[int, int]
 ) -> tuple[Track, list[Any], list[Any]]:
     """A track without its masks, and for each frame its mask as it is in the file, and its score."""
-    score = float(annotation.get("score", 1.0))
+    score = reading.score(annotation.get("score", 1.0))
     track = Track(
-        id=int(annotation["id"]),
+        id=reading.track_id(annotation["id"]),
         label=labels[annotation["category_id"]],
         score=score,
         class_scores=np.array(annotation.get("class_scores", ()), dtype=np.float32),
     )
+    if track.class_scores.ndim != 1:
+        raise ValueError("its 'class_scores' are not a list of numbers")
     segmentations = annotation["segmentations"]
     scores = annotation.get("scores") or [score] * len(segmentations)
     if len(segmentations) != video.num_frames or len(scores) != video.num_frames:

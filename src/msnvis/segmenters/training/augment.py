@@ -11,6 +11,7 @@ from numpy.random import Generator
 from msnvis import masks as mask_ops
 from msnvis.datasets.coco import ImageRecord
 from msnvis.errors import InputError
+from msnvis.io.image_file import read_bgr
 
 #: An object of which less than this share stays visible after cropping or pasting is dropped.
 MIN_VISIBLE = 0.15
@@ -73,7 +74,7 @@ def load_sample(record: ImageRecord) -> Sample:
     Raises:
         InputError: the image is missing, unreadable or of another size than annotated.
     """
-    bgr = cv2.imread(str(record.path), cv2.IMREAD_COLOR)
+    bgr = read_bgr(record.path)
     if bgr is None:
         raise InputError(
             f"{record.path} cannot be read as an image; remove it from the annotations or restore it"

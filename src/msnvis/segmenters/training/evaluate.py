@@ -7,13 +7,13 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from msnvis.datasets.coco import ImageRecord
 from msnvis.errors import InputError
+from msnvis.io.image_file import read_bgr
 from msnvis.segmenters.base import Segmenter
 from msnvis.structures import Detections
 
@@ -37,7 +37,7 @@ def evaluate_segmenter(
     """
     found = []
     for number, record in enumerate(records):
-        image = cv2.imread(str(record.path))
+        image = read_bgr(record.path)
         if image is None:
             raise InputError(f"{record.path} cannot be read as an image")
         found.append(segmenter.segment([image[:, :, ::-1]])[0])
