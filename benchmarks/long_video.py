@@ -12,11 +12,13 @@ remembered of objects that are gone must not fill the memory either.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -180,13 +182,12 @@ def measure(frames: int, count: int, size: tuple[int, int]) -> float:
 
 def _watch(folder: Path, largest: list[float], done: Event) -> None:
     """Note how many megabytes the files in `folder` have at most."""
-    while not done.wait(0.5):
+    while not done.wait(1.0):
         total = 0
-        for path in folder.rglob("*"):
-            try:
-                total += path.stat().st_size
-            except FileNotFoundError:  # renamed meanwhile
-                continue
+        for place, _, names in os.walk(folder):
+            for name in names:
+                with suppress(FileNotFoundError):  # renamed meanwhile
+                    total += os.path.getsize(os.path.join(place, name))
         largest[0] = max(largest[0], total / 2**20)
 
 
