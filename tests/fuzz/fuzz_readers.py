@@ -537,6 +537,25 @@ def command_run(folder: Path) -> tuple:
     return "run", folder / "a.mp4", "-o", folder.with_name("out"), *parts, "-f", "ytvis", "-f", "png"
 
 
+def make_kept(folder: Path) -> None:
+    """A video, and beside it the results of a run that kept what they were made of."""
+    make_video("a.mp4", "mpeg4")(folder)
+    outcome = msnvis(*command_again(folder), "--keep-intermediate")
+    assert outcome.code == 0, outcome.err
+
+
+def command_again(folder: Path) -> tuple:
+    parts = "--segmenter", "squares", "--classifier", "none"
+    return "run", folder / "a.mp4", "-o", folder / "results", *parts, "-f", "ytvis"
+
+
+def read_kept(folder: Path) -> None:
+    tracks = folder / "results" / "tracks.json"
+    before = tracks.read_bytes()
+    read_command(command_again, folder)
+    assert tracks.read_bytes() == before, "other results came of a damaged store"
+
+
 def _dataset_reader(format: str, fill: Callable[[Path], None], file: str = "") -> Reader:
     return Reader(files_of(fill), partial(read_format, format, file=file))
 
@@ -572,6 +591,7 @@ READERS: dict[str, Reader] = {
     "pair shard": Reader(files_of(make_shard), read_shard),
     "pair recipe": Reader(files_of(make_recipe), read_recipe),
     "training images": Reader(files_of(make_training), read_training),
+    "store journal": Reader(files_of(make_kept), read_kept, "results/.msnvis/journal"),
     "command convert ytvis": Reader(
         files_of(make_written("ytvis")), partial(read_command, partial(command_convert, "ytvis"))
     ),
