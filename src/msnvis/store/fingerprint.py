@@ -14,8 +14,8 @@ import torch
 import msnvis
 
 
-def versions() -> dict[str, str]:
-    """Of all that computes."""
+def versions() -> dict[str, str | None]:
+    """Of all that computes; None for what is not there."""
     return {
         "msnvis": msnvis.__version__,
         "python": platform.python_version(),
@@ -23,6 +23,7 @@ def versions() -> dict[str, str]:
         "numpy": numpy.__version__,
         "opencv": cv2.__version__,
         "av": av.__version__,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
