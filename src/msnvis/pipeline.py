@@ -46,6 +46,9 @@ Direction = Literal["forward", "backward", "both"]
 Frames = Iterable[np.ndarray]
 T = TypeVar("T")
 
+#: A live source that was away for longer comes back with a new shot: too much has moved to propagate masks.
+MAX_GAP_SECONDS = 0.5
+
 
 @dataclass(frozen=True)
 class ProgressEvent:
@@ -333,6 +336,7 @@ class VideoInstanceSegmenter:
                 detections = replace(detections, class_scores=class_scores)
                 with self.timings.measure("shots"):
                     cut = detector is not None and detector.is_cut(frame.image)
+                cut = cut or frame.gap > MAX_GAP_SECONDS
                 yield frame, detections[detections.scores >= self.tracking.weakest_score], cut
 
     def _track(self, tracker: Tracker, frame: Frame, found: Detections, cut: bool) -> Detections:
@@ -376,6 +380,7 @@ class _Run:
         self.size = source.size or (0, 0)
         self.timestamps: list[float] = []
         self.cuts: list[int] = []
+        self.gaps: list[tuple[int, float]] = []  # of live sources only, so no checkpoint needs them
         self.votes: dict[str, dict[int, Votes]] = {FORWARD: {}, BACKWARD: {}}
         if self.resumed is not None:
             self._load_state(self.resumed)
@@ -407,6 +412,8 @@ class _Run:
             self.timestamps.append(frame.timestamp)
             if cut:
                 self.cuts.append(frame.index)
+            if frame.gap:
+                self.gaps.append((frame.index, frame.gap))
             if self.direction != "backward":
                 self._keep(self.tracked[FORWARD], frame.index, tracked)
             if self.direction != "forward":
@@ -443,7 +450,7 @@ class _Run:
 
     def _turn_to(self, stage: str) -> None:
         self.stage, self.resumed = stage, None
-        if self.work:
+        if self.work and (self.work.is_due or self.work.keep):
             self._save(None, None, len(self.timestamps))
 
     def _save_if_due(self, tracker: Tracker, detector: ShotDetector | None, frame: int) -> None:
@@ -527,6 +534,7 @@ class _Run:
             tracks=tracks,
             category_ids=self.parts.labels.ids,
             cuts=tuple(self.cuts),
+            gaps=tuple(self.gaps),
         )
 
     def _name(self, tracks: Sequence[Track], numbers: dict[Node, int]) -> None:

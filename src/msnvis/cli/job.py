@@ -63,7 +63,7 @@ class Job:
         from msnvis.io.recording import Recording
         from msnvis.store.folder import WorkFolder
 
-        with WorkFolder(folder, restart=self.restart) as work:
+        with WorkFolder(folder, restart=self.restart, keep=self.keep_intermediate) as work:
             self._process(Recording(source, work.path / "live.mp4") if source.live else source, folder, work)
 
     def _process(self, source: FrameSource, folder: Path, work: WorkFolder) -> None:
@@ -72,7 +72,7 @@ class Job:
         from msnvis.store.run_record import write_run_record
 
         with self._display(source) as display:
-            with PoliteInterrupt() as interrupt:
+            with PoliteInterrupt(source.stop) as interrupt:
 
                 def progress(event: ProgressEvent) -> None:
                     display(event)
@@ -103,7 +103,7 @@ class Job:
             _report(instances, seconds, folder, written)
         if self.segmenter.interrupted and work.has_checkpoint:
             say_warning(f"the same command goes on with {source.name}; with --restart it begins anew")
-        if not self.segmenter.interrupted and not self.keep_intermediate:
+        if not self.segmenter.interrupted:
             work.finish()
         if self.segmenter.interrupted or interrupt.pending:
             raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -37,6 +38,7 @@ class WorkFolder:
     Args:
         results: folder of the results, which is made when it does not exist.
         restart: drop what an interrupted run has left.
+        keep: leave everything after success, too.
 
     Attributes:
         path: of the folder; other files in it are removed with it.
@@ -54,8 +56,9 @@ class WorkFolder:
     {'frame': 3}
     """
 
-    def __init__(self, results: Path, *, restart: bool = False) -> None:
+    def __init__(self, results: Path, *, restart: bool = False, keep: bool = False) -> None:
         self.results = Path(results)
+        self.keep = keep
         self.path = self.results / NAME
         self._journal_file, self._checkpoint_file = self.path / "journal", self.path / "checkpoint"
         self._restart = restart
@@ -139,9 +142,16 @@ class WorkFolder:
         self._pause = max(SECONDS, _SHARE * (self._saved - began))
 
     def finish(self) -> None:
-        """Remove the intermediate results; what was read from the store cannot be read any more."""
+        """The results are written: remove the intermediate ones, unless they are to be kept.
+
+        Nothing can be read from the store any more.
+        """
         if self._journal is not None:
             self._journal.close()
+        if self.keep:
+            return
+        if self.has_checkpoint and hasattr(os, "sync"):
+            os.sync()  # the results are on the disk before that from which they could be made again is gone
         self._drop()
 
     def _cut_to(self, size: Any) -> None:
