@@ -169,6 +169,7 @@ class VideoInstances:
         category_ids: the number of each class in files, as its data set has it; 1, 2, 3... when not given. 0
             stands for objects without a name.
         cuts: indices of frames that begin a new shot, the first frame of the video left out.
+        gaps: ``(frame index, seconds)`` of each time that a live source dropped out before that frame.
 
     >>> frame = Detections.from_masks(np.ones((1, 4, 6), bool), [0.9], [[0.2, 0.7]], ids=[1])
     >>> video = VideoInstances.from_frames("clip", [frame, frame], [0.0, 0.04], classes=("cat", "dog"))
@@ -183,6 +184,7 @@ class VideoInstances:
     tracks: list[Track] = field(default_factory=list)
     category_ids: tuple[int, ...] = ()
     cuts: tuple[int, ...] = ()
+    gaps: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.category_ids:

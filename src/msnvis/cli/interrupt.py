@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 
@@ -11,10 +12,14 @@ class PoliteInterrupt:
     """In its `with` block the first Ctrl-C only sets a mark, which `check` turns into `KeyboardInterrupt`.
 
     The second one interrupts at once. Outside the main thread, where signals do not arrive, it does nothing.
+
+    Args:
+        stop: called at the first one too, to end a wait.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop: Callable[[], None] = lambda: None) -> None:
         self._wanted = False
+        self._stop = stop
 
     def __enter__(self) -> PoliteInterrupt:
         self._is_main = threading.current_thread() is threading.main_thread()
@@ -43,3 +48,4 @@ class PoliteInterrupt:
         if self._wanted:
             raise KeyboardInterrupt
         self._wanted = True
+        self._stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -123,6 +124,8 @@ def decode(
                 source.warn(_DAMAGED.format(source.label))
             continue
         except av.error.FFmpegError as error:
+            with suppress(av.error.FFmpegError):
+                yield from stream.decode(None)  # frames that waited for their turn
             raise InputError(f"reading {source.label} failed: {_reason(error)}") from error
         for frame in frames:
             is_clean = is_clean or frame.key_frame

@@ -12,7 +12,7 @@ import numpy as np
 from msnvis.errors import InputError
 from msnvis.io.arrays import FrameArrays
 from msnvis.io.image_folder import IMAGE_SUFFIXES, ImageFolder, find_images
-from msnvis.io.live import Camera, NetworkStream
+from msnvis.io.live import BACKOFF_SECONDS, RECONNECT_SECONDS, Camera, NetworkStream, Patience
 from msnvis.io.source import MAX_FRAMES, MAX_PIXELS, NOMINAL_FPS, Frame, FrameSource, Window, check_max_side
 from msnvis.io.video_file import VideoFile
 
@@ -38,6 +38,8 @@ def open_source(
     max_side: int | None = None,
     max_frames: int = MAX_FRAMES,
     max_pixels: int = MAX_PIXELS,
+    reconnect: float = RECONNECT_SECONDS,
+    backoff: float = BACKOFF_SECONDS,
 ) -> FrameSource:
     """Open a video for reading.
 
@@ -52,6 +54,8 @@ def open_source(
         max_side: shrink frames so that their longer side is at most this many pixels.
         max_frames: refuse inputs that would give more frames, as soon as that is known; not live ones.
         max_pixels: refuse inputs whose frames have more pixels; at most 2^27.
+        reconnect: seconds for which a camera or address that drops out is tried again; 0 is never.
+        backoff: seconds before the first attempt, doubled for each further one up to 10 s.
 
     Raises:
         InputError: it does not exist, cannot be read, or is longer or larger than allowed.
@@ -63,12 +67,13 @@ def open_source(
     """
     window = Window.parse(start, end, stride, max_frames, max_pixels)
     check_max_side(max_side)
+    patience = Patience(reconnect, backoff)
     text = str(path_or_address)
     if text.lower().startswith(_ADDRESSES):
-        return NetworkStream(text, window, max_side)
+        return NetworkStream(text, window, max_side, patience)
     path = Path(text)
     if text.isascii() and text.isdigit() and not path.exists():
-        return Camera(int(text), window, max_side)
+        return Camera(int(text), window, max_side, patience)
     if path.is_dir():
         return _open_images(path.resolve().name, list(path.iterdir()), window, max_side)
     if not path.exists() and glob.has_magic(text):

@@ -33,6 +33,9 @@ class Recording(FrameSource):
     def frames(self) -> Iterator[Frame]:
         return self._frames
 
+    def stop(self) -> None:
+        self._source.stop()
+
     def replay(self) -> FrameSource:
         """What was recorded, as a source that can be read as often as wanted; ends the recording.
 

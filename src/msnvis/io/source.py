@@ -35,11 +35,13 @@ class Frame:
         index: 0, 1, 2... among the frames chosen by start, end and stride.
         timestamp: seconds on the clock of a video player; strictly increasing.
         image: RGB uint8 ``(H, W, 3)``, upright, at the working size.
+        gap: seconds before it for which a live source had dropped out; they are in `timestamp`.
     """
 
     index: int
     timestamp: float
     image: np.ndarray
+    gap: float = 0.0
 
 
 class FrameSource(ABC):
@@ -81,6 +83,13 @@ class FrameSource(ABC):
     def frames_reversed(self) -> Iterator[Frame]:
         """The same frames with the same indices and timestamps, last first, in bounded memory."""
         raise InputError(f"{self.label} is live and can only be read forward; use the direction 'forward'")
+
+    def stop(self) -> None:
+        """End a wait for the next frame of a live source, now or later, with `KeyboardInterrupt`.
+
+        For signal handlers; does nothing to sources that can be read again.
+        """
+        return
 
     def pictures(self) -> Iterator[Picture]:
         """The same frames in YUV 4:2:0, each valid until the next one is asked for."""

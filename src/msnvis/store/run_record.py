@@ -45,6 +45,7 @@ def write_run_record(
         "frames": instances.num_frames,
         "cuts": len(instances.cuts),
         "gaps": [list(gap) for gap in instances.gaps],
+        "gaps": [list(gap) for gap in instances.gaps],
         "tracks": len(instances.tracks),
         "results": sorted(path.name for path in written),
         "seconds": {

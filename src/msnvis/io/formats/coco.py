@@ -17,7 +17,14 @@ def header(video: VideoInstances, size: tuple[int, int] | None = None) -> dict[s
     height, width = size or video.size
     return {
         "info": {"description": "video instances found by msnvis", "version": "1"},
-        "videos": [{"id": VIDEO_ID, "name": video.name, "cuts": list(video.cuts)}],
+        "videos": [
+            {
+                "id": VIDEO_ID,
+                "name": video.name,
+                "cuts": list(video.cuts),
+                "gaps": [list(gap) for gap in video.gaps],
+            }
+        ],
         "images": (
             {
                 "id": index + 1,
@@ -94,6 +101,7 @@ def read(data: Mapping[str, Any] | str | Path) -> VideoInstances:
             classes=tuple(classes.values()),
             category_ids=tuple(classes),
             cuts=reading.cuts(entry.get("cuts", []), len(images)),
+            gaps=reading.gaps(entry.get("gaps", []), len(images)),
         )
         labels = {category: label for label, category in enumerate(classes)} | {UNNAMED_CATEGORY: UNNAMED}
         tracks: dict[int, Track] = {}

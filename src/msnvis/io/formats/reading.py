@@ -90,6 +90,20 @@ def cuts(values: Any, num_frames: int) -> tuple[int, ...]:
     return tuple(values)
 
 
+def gaps(values: Any, num_frames: int) -> tuple[tuple[int, float], ...]:
+    """The frames before which a live source had dropped out, with seconds, checked."""
+    if not isinstance(values, list) or not all(isinstance(gap, list) and len(gap) == 2 for gap in values):
+        raise ValueError("its gaps are not pairs of a frame and seconds")
+    frames, seconds = [gap[0] for gap in values], [gap[1] for gap in values]
+    if not all(type(f) is int and 0 <= f < num_frames for f in frames) or not all(map(_is_duration, seconds)):
+        raise ValueError("its gaps are not numbers of its frames with seconds")
+    return tuple(zip(frames, map(float, seconds), strict=True))
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and value >= 0
+
+
 def class_names(categories: Any) -> dict[int, str]:
     """Number -> name of the classes of a file, without that of unnamed objects, checked."""
     if not all(type(c["id"]) is int and isinstance(c["name"], str) for c in categories):

@@ -47,6 +47,7 @@ def to_pandas(video: VideoInstances) -> pandas.DataFrame:
         "classes": video.classes,
         "category_ids": video.category_ids,
         "cuts": video.cuts,
+        "gaps": video.gaps,
     }
     return table
 
@@ -55,7 +56,7 @@ def from_pandas(table: pandas.DataFrame, video: VideoInstances | None) -> VideoI
     if video is not None:
         about = {
             name: getattr(video, name)
-            for name in ("name", "size", "timestamps", "classes", "category_ids", "cuts")
+            for name in ("name", "size", "timestamps", "classes", "category_ids", "cuts", "gaps")
         }
     elif "video" in table.attrs:
         about = dict(table.attrs["video"])

@@ -33,6 +33,7 @@ def header(video: VideoInstances, size: tuple[int, int] | None = None) -> dict[s
                 "file_names": [f"{video.name}/{index:05d}.jpg" for index in range(video.num_frames)],
                 "timestamps": video.timestamps.tolist(),
                 "cuts": list(video.cuts),
+                "gaps": [list(gap) for gap in video.gaps],
             }
         ],
         "categories": categories(video),
@@ -142,6 +143,7 @@ def read(data: Mapping[str, Any] | str | Path, video_id: int | None) -> VideoIns
             classes=tuple(classes.values()),
             category_ids=tuple(classes),
             cuts=reading.cuts(entry.get("cuts", []), length),
+            gaps=reading.gaps(entry.get("gaps", []), length),
         )
         mine = [a for a in content["annotations"] if a["video_id"] == entry["id"]]
     labels = {category: label for label, category in enumerate(classes)} | {UNNAMED_CATEGORY: UNNAMED}
