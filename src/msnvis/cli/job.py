@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,11 +60,10 @@ class Job:
         source = open_source(address, **self.window)
         folder = self.output / self._free_name(source.name) if self.own_folders else self.output
         self._check_not_replaced(address, folder)
-        _check_writable(folder)
         from msnvis.io.recording import Recording
         from msnvis.store.folder import WorkFolder
 
-        with WorkFolder(folder, restart=self.restart, keep=self.keep_intermediate) as work:
+        with _writable(folder), WorkFolder(folder, restart=self.restart, keep=self.keep_intermediate) as work:
             self._process(Recording(source, work.path / "live.mp4") if source.live else source, folder, work)
 
     def _process(self, source: FrameSource, folder: Path, work: WorkFolder) -> None:
@@ -132,8 +132,13 @@ class Job:
         return free
 
 
-def _check_writable(folder: Path) -> None:
-    """Make `folder`; raises `OutputError` now, not after the work, where it cannot be written to."""
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Make `folder`, and remove it where nothing was put into it.
+
+    Raises `OutputError` now, not after the work, where it cannot be written to.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -141,6 +146,12 @@ def _check_writable(folder: Path) -> None:
         raise OutputError(
             f"results cannot be written to {folder} ({error.strerror}); choose another folder with --output"
         ) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # where it holds something
+            for path in made:
+                path.rmdir()
 
 
 def _report(instances: VideoInstances, seconds: float, folder: Path, written: Sequence[Path]) -> None:

@@ -95,6 +95,12 @@ def run(
     max_pixels: Annotated[
         int | None, typer.Option(help="Refuse larger frames.  [default: 2^27]", show_default=False)
     ] = None,
+    reconnect: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="How long a camera or address that drops out is tried again; 0 is never."
+        ),
+    ] = 60.0,
     format: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,7 +158,7 @@ def run(
             options[kind] = (name, {**own, "weights": file})
     with naming_preset(preset):
         parts = VideoInstanceSegmenter(**options)
-    window = {"start": start, "end": end, "stride": stride, "max_side": max_side}
+    window = {"start": start, "end": end, "stride": stride, "max_side": max_side, "reconnect": reconnect}
     limits = {"max_frames": max_frames, "max_pixels": max_pixels}
     window |= {name: value for name, value in limits.items() if value is not None}
     own_folders = len(inputs) > 1
