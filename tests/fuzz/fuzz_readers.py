@@ -378,7 +378,7 @@ def read_safetensors(folder: Path) -> None:
     path = folder / "tiny.safetensors"
     metadata = read_metadata(path, "tiny", "msnvis train")
     read_classes(path, "tiny")
-    parse_use(metadata["use"], path)
+    parse_use(metadata.get("use", ""), path)
     load_into(network(), path)
 
 

@@ -17,6 +17,7 @@ from msnvis.errors import InputError, OptionError
 from msnvis.io.formats.png import read_labels
 from msnvis.io.image_file import read_bgr
 from msnvis.io.image_folder import read_image
+from msnvis.io.info import _longest_run
 from msnvis.io.readers import open_source
 from msnvis.structures import VideoInstances
 
@@ -56,6 +57,20 @@ def test_sizes_that_an_image_claims(guard, reader, name, size):
     outcome = guard.attempt(reader, {**READERS[reader].make(), name: huge_png(*size)})
     assert outcome.is_fine, outcome
     assert outcome.megabytes < 200
+
+
+def test_a_part_of_an_image_that_claims_gigabytes(guard):
+    files = dict(READERS["images"].make())
+    whole = files["00000.png"]
+    files["00000.png"] = whole[:-12] + struct.pack(">I", 2**32 - 16) + b"tEXt" + whole[-12:]
+    outcome = guard.attempt("images", files)
+    assert outcome.is_fine, outcome
+    assert outcome.megabytes < 200
+
+
+def test_a_damaged_video_may_have_no_keyframe():
+    assert _longest_run([(0, 1, False), (1, 1, False)]) is None
+    assert _longest_run([(0, 1, True), (1, 1, False), (2, 1, True)]) == 2
 
 
 @pytest.mark.parametrize("size", [(30_000, 30_000), (32_767, 32_767), (0, 0), (1, 2**31 - 1)])

@@ -58,6 +58,8 @@ def open_image(file: Path | BinaryIO, max_pixels: int = MAX_PIXELS) -> Iterator[
         raise NoImageError("it is not an image") from None
     except Image.DecompressionBombError:
         raise LargeImageError(f"an image of more than the {max_pixels} pixels that are read") from None
+    except MemoryError:
+        raise ValueError("it is damaged: it claims a part of gigabytes") from None
     except (SyntaxError, EOFError, IndexError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"it is damaged ({error})") from None  # what Pillow raises beside OSError
 

@@ -89,6 +89,5 @@ def packet_facts(demuxed: Iterable[av.Packet], stream: av.video.stream.VideoStre
 
 def _longest_run(packets: list[tuple[int | None, int, bool]]) -> int | None:
     keys = [place for place, packet in enumerate(packets) if packet[2]]
-    return max(
-        (after - before for before, after in zip(keys, [*keys[1:], len(packets)], strict=True)), default=None
-    )
+    ends = [*keys[1:], len(packets)]
+    return max(end - key for key, end in zip(keys, ends, strict=True)) if keys else None
