@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
+import contextlib
 import itertools
 import socket
 import threading
@@ -12,53 +12,18 @@ from typing import ClassVar
 import cv2
 import numpy as np
 import pytest
+from dropping import dropping_server
 from video_makers import number_of, numbered, write_video
 
 from msnvis.errors import InputError, OptionError
 from msnvis.io.readers import open_source
 
-#: What a server answers to one request: bytes to send before it drops the connection; None is an error.
-Answer = bytes | None
-
-
-class Dropping(http.server.BaseHTTPRequestHandler):
-    """Gives the next of the server's answers to each request; errors when there are no more."""
-
-    def do_GET(self) -> None:
-        answer = next(self.server.answers, None)
-        self.server.requests.append(time.monotonic())
-        if answer is None:
-            self.send_error(503)
-            return
-        self.send_response(200)
-        self.send_header("Content-Type", "video/mp2t")
-        if self.server.length is not None:
-            self.send_header("Content-Length", str(self.server.length))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def serve():
-    """Starts a server with its answers, and perhaps the length it promises; gives it and the address."""
-    servers = []
-
-    def start(answers, length=None):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dropping)
-        server.answers, server.length, server.requests = iter(answers), length, []
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return server, f"http://127.0.0.1:{server.server_port}/street.ts"
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    """Starts a server as `dropping_server` does; gives it and the address."""
+    with contextlib.ExitStack() as servers:
+        yield lambda *arguments, **options: servers.enter_context(dropping_server(*arguments, **options))
 
 
 @pytest.fixture

@@ -38,6 +38,17 @@ def test_what_was_read_before_the_reader_gave_up_is_there(tmp_path):
     assert len(list(recording.replay().frames())) == 5
 
 
+def test_what_was_read_before_an_interruption_is_there(tmp_path):
+    def images():
+        yield from squares.frames(5)
+        raise KeyboardInterrupt
+
+    recording = Recording(live(images()), tmp_path / "live.mp4")
+    with pytest.raises(KeyboardInterrupt):
+        list(recording.frames())
+    assert len(list(recording.replay().frames())) == 5
+
+
 def test_nothing_recorded(tmp_path):
     with pytest.raises(InputError):
         Recording(live(squares.frames(3)), tmp_path / "live.mp4").replay()

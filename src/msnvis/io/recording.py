@@ -49,10 +49,15 @@ class Recording(FrameSource):
         return source
 
     def _record(self) -> Iterator[Frame]:
+        is_interrupted = False
         with OverlayVideo(self._path, self.fps) as video:
-            for frame in self._source.frames():
-                video.write(frame.image, frame.timestamp)
-                try:
+            try:
+                for frame in self._source.frames():
+                    video.write(frame.image, frame.timestamp)
                     yield frame
-                except GeneratorExit:
-                    return  # the reader has had enough: finish the file
+            except GeneratorExit:
+                return  # the reader has had enough: finish the file
+            except KeyboardInterrupt:
+                is_interrupted = True  # likewise, but the reader does not know yet
+        if is_interrupted:
+            raise KeyboardInterrupt
