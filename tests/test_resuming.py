@@ -1,6 +1,7 @@
 """A run that is broken off anywhere and repeated ends with the bytes of one that is not."""
 
 import itertools
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def checkpoint_always(monkeypatch):
     monkeypatch.setattr(folder, "_SHARE", 0)
 
 
-def run(clip, out: Path, stop: int | None = None, **options) -> VideoInstanceSegmenter:
+def run(
+    clip, out: Path, stop: int | None = None, formats: Sequence[str] = ("ytvis",), **options
+) -> VideoInstanceSegmenter:
     """Process and write; `stop` is the number of the event after which the power fails."""
     parts = VideoInstanceSegmenter(
         squares.SquareSegmenter(), classifier="none", batch_size=3, **{"labels": "any", **options}
@@ -51,7 +54,7 @@ def run(clip, out: Path, stop: int | None = None, **options) -> VideoInstanceSeg
     source = open_source(clip)
     with WorkFolder(out) as work:
         instances = parts.run(source, progress=progress, work=work)
-        write_results(instances, source, out, FORMATS)
+        write_results(instances, source, out, formats)
         work.finish()
     return parts
 
@@ -67,12 +70,12 @@ def contents(out: Path) -> dict[str, bytes]:
     [("both", "score"), ("both", "segmenter"), ("forward", "score"), ("backward", "score")],
 )
 def test_broken_off_after_every_frame(clip, tmp_path, direction, selector):
-    options = {"direction": direction, "selector": selector, "max_unconfirmed": 2}
+    # The other formats follow from the same results and the same video.
+    formats = FORMATS if (direction, selector) == ("both", "score") else ("ytvis",)
+    options = {"direction": direction, "selector": selector, "max_unconfirmed": 2, "formats": formats}
     assert run(clip, tmp_path / "whole", **options).interruptions == 0
     whole = contents(tmp_path / "whole")
-    assert {"tracks.json", "coco.json", "mots.txt", "overlay.mp4", "summary.png", "masks/00000.png"} <= set(
-        whole
-    )
+    assert len(whole) == (5 + FRAMES if formats is FORMATS else 1)
     events = (1 if direction == "forward" else 2) * FRAMES + 1
     for stop in range(1, events + 1):
         out = tmp_path / f"out{stop}"

@@ -1,0 +1,75 @@
+import json
+
+import torch
+
+from msnvis.pipeline import VideoInstanceSegmenter
+from msnvis.segmenters.precomputed import PrecomputedSegmenter
+from msnvis.store.fingerprint import part_fingerprint, weights_checksum
+
+
+class Part:
+    def __init__(self, seed: int = 0):
+        torch.manual_seed(seed)
+        self.network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+        self.threshold = seed
+
+
+def test_every_tensor_counts():
+    assert weights_checksum(Part()) == weights_checksum(Part())
+    checksums = {weights_checksum(Part()), weights_checksum(Part(1))}
+    for name in ("0.bias", "1.running_mean", "1.num_batches_tracked"):
+        part = Part()
+        part.network.state_dict()[name].view(-1)[-1:] += 1
+        checksums.add(weights_checksum(part))
+    part = Part()
+    part.network.half()
+    checksums.add(weights_checksum(part))
+    assert len(checksums) == 6
+
+
+def test_parts_by_name_with_options_and_ready_made():
+    assert part_fingerprint("squares", object.__new__(Part)) == {"name": "squares", "weights": None}
+    assert part_fingerprint(("a", {"flip": True}), object.__new__(Part))["options"] == {"flip": "True"}
+    ready = Part()
+    assert part_fingerprint(ready, ready)["name"] == f"{__name__}.Part"
+
+
+def test_a_file_of_detections_counts(tmp_path):
+    entry = {"image_id": 0, "category_id": 1, "score": 0.5, "segmentation": {"size": [1, 1], "counts": "01"}}
+    checksums = set()
+    for score in (0.5, 0.25):
+        (tmp_path / "found.json").write_text(json.dumps([{**entry, "score": score}]))
+        checksums.add(weights_checksum(PrecomputedSegmenter(tmp_path / "found.json")))
+    assert len(checksums) == 2 and None not in checksums
+
+
+def test_every_option_of_the_pipeline_counts(tmp_path):
+    class Source:
+        size = (4, 6)
+
+        @staticmethod
+        def identity():
+            return {"name": "clip"}
+
+    (tmp_path / "found.json").write_text("[]")
+    segmenter = PrecomputedSegmenter(tmp_path / "found.json")
+    changes = [
+        {},
+        {"labels": "coco"},
+        {"direction": "forward"},
+        {"shots": False},
+        {"batch_size": 2},
+        {"classify_every": 9},
+        {"classifier_weight": 0.1},
+        {"min_evidence": 0.3},
+        {"human_objects": False},
+        {"max_objects": 3},
+        {"score_threshold": 0.6},
+        {"join_iou": 0.4},
+        {"selector": "segmenter"},
+    ]
+    prints = set()
+    for options in changes:
+        parts = VideoInstanceSegmenter(segmenter, classifier="none", **options)
+        prints.add(json.dumps(parts.fingerprint(Source)))
+    assert len(prints) == len(changes)
