@@ -60,7 +60,7 @@ def test_several_inputs_get_folders_and_a_bad_one_stops_nothing(clip, tmp_path):
     assert outcome.code == 2
     assert files_in(tmp_path / "out") == [
         f"{name}/{file}" for name in ("Clip-2", "clip") for file in ("run.json", "tracks.json")
-    ]
+    ] + ["runs.json"]
     errors = [line for line in outcome.err.splitlines() if line.startswith("msnvis: error: ")]
     assert "gone.mp4 does not exist" in errors[0]
     assert errors[1:] == ["msnvis: error: 1 of 3 inputs failed"]
@@ -83,7 +83,7 @@ def test_an_error_that_should_not_happen_stops_no_other_input_and_is_told_by_the
     assert outcome.code == 1
     assert "unexpected ZeroDivisionError: no luck" in outcome.err and "Traceback" not in outcome.err
     assert "2 of 3 inputs failed" in outcome.err
-    assert files_in(tmp_path / "out") == ["clip/run.json", "clip/tracks.json"]
+    assert files_in(tmp_path / "out") == ["clip/run.json", "clip/tracks.json", "runs.json"]
 
 
 def test_window_and_size(clip, tmp_path):
@@ -237,9 +237,8 @@ def test_ctrl_c_writes_what_is_done(clip, tmp_path, direction):
     outcome = msnvis("run", clip, clip, "-o", tmp_path / "out", *options)
     assert outcome.code == 130
     assert "interrupted" in outcome.err and "Traceback" not in outcome.err
-    assert files_in(tmp_path / "out") == [
-        f"clip/{name}" for name in RESULTS
-    ]  # the second input was not begun
+    # The second input was not begun.
+    assert files_in(tmp_path / "out") == [*(f"clip/{name}" for name in RESULTS), "runs.json"]
     found = tracks(tmp_path / "out" / "clip")
     assert len(found) == 2
     assert 1 <= len(found[0]["segmentations"]) < 6

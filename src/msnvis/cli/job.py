@@ -1,12 +1,12 @@
-"""What `msnvis run` does with each input: read, segment, write, report."""
+"""What `msnvis run` does with each video: read, segment, write, report."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from msnvis.cli.interrupt import PoliteInterrupt
-from msnvis.cli.messages import say_warning
+from msnvis.cli.messages import error_sentence, say_warning
 from msnvis.cli.progress import ProgressDisplay
-from msnvis.errors import OutputError
+from msnvis.engines.outcome import Outcome, VideoTask
+from msnvis.errors import MsnvisError, OptionError, OutputError
 
 if TYPE_CHECKING:
     from msnvis.io.source import FrameSource
@@ -28,65 +29,93 @@ if TYPE_CHECKING:
 
 @dataclass
 class Job:
-    """Processes inputs one after the other with the same parts.
+    """Processes videos one after the other with the same parts.
 
     Attributes:
         segmenter: the three stages.
         window: start, end, stride and max_side of `open_source`.
-        output: folder for the results.
         formats: names of what is written.
-        own_folders: whether each input gets a folder of its own in `output`.
-        restart: drop what an interrupted run has left, instead of going on with it.
         keep_intermediate: leave intermediate results after success.
+        quiet: show neither progress nor results, as on another machine nobody would see them.
+        debug: let errors through.
     """
 
     segmenter: VideoInstanceSegmenter
     window: dict[str, object]
-    output: Path
     formats: Sequence[str]
-    own_folders: bool
-    restart: bool = False
     keep_intermediate: bool = False
-    _taken: set[str] = field(default_factory=set)
+    quiet: bool = False
+    debug: bool = False
 
-    def process(self, address: str) -> None:
-        """Process one input, or go on with it where an interrupted run stopped.
+    def __call__(self, task: VideoTask) -> Outcome:
+        """Process one video, or go on with it where an interrupted run stopped, and tell how that ended.
 
-        Raises `MsnvisError` where it fails, and `KeyboardInterrupt` after Ctrl-C, when what was done until
-        then is written.
+        Raises `KeyboardInterrupt` after Ctrl-C, when what was done until then is written.
         """
-        from msnvis.io.readers import open_source
+        began = time.perf_counter()
+        try:
+            outcome = self._process(task)
+        except Exception as error:
+            if self.debug:
+                raise
+            ours, why = not isinstance(error, MsnvisError), error_sentence(error)
+            outcome = Outcome(task.address, str(task.folder), "failed", why, is_ours=ours)
+        return replace(outcome, seconds=time.perf_counter() - began)
 
-        source = open_source(address, **self.window)
-        folder = self.output / self._free_name(source.name) if self.own_folders else self.output
-        self._check_not_replaced(address, folder)
+    def _process(self, task: VideoTask) -> Outcome:
+        from msnvis.io.readers import open_source
         from msnvis.io.recording import Recording
         from msnvis.store.folder import WorkFolder
 
-        with _writable(folder), WorkFolder(folder, restart=self.restart, keep=self.keep_intermediate) as work:
-            self._process(Recording(source, work.path / "live.mp4") if source.live else source, folder, work)
+        source, folder = open_source(task.address, **self.window), task.folder
+        if source.live and self.quiet:
+            raise OptionError(f"{task.address} is live, and only the engine local can be told to stop")
+        if task.is_one_of_many and not task.restart and self._is_done(source, folder):
+            return Outcome(task.address, str(folder), "skipped")
+        self._check_not_replaced(task.address, folder)
+        with _writable(folder), WorkFolder(folder, restart=task.restart, keep=self.keep_intermediate) as work:
+            if source.live:
+                source = Recording(source, work.path / "live.mp4")
+            frames, tracks = self._segment(source, folder, work)
+        warnings = tuple(source.warnings)
+        return Outcome(task.address, str(folder), "done", frames=frames, tracks=tracks, warnings=warnings)
 
-    def _process(self, source: FrameSource, folder: Path, work: WorkFolder) -> None:
+    def _is_done(self, source: FrameSource, folder: Path) -> bool:
+        """Whether all results are in `folder` that this job would write there."""
+        from msnvis.io.writers import formats
+        from msnvis.store.folder import WorkFolder
+        from msnvis.store.run_record import is_record_of
+
+        results = [folder / formats.create(name).filename for name in self.formats]
+        if WorkFolder(folder).has_checkpoint or not all(result.exists() for result in results):
+            return False
+        fingerprint = self.segmenter.fingerprint(source)
+        return is_record_of(folder, fingerprint, [result.name for result in results])
+
+    def _segment(self, source: FrameSource, folder: Path, work: WorkFolder) -> tuple[int, int]:
+        """Make the results; gives how many frames and tracks there are."""
         from msnvis.io.recording import Recording
         from msnvis.io.writers import write_results
         from msnvis.store.run_record import write_run_record
 
-        with self._display(source) as display:
+        with nullcontext() if self.quiet else self._display(source) as display:
             with PoliteInterrupt(source.stop) as interrupt:
 
                 def progress(event: ProgressEvent) -> None:
-                    display(event)
+                    if display:
+                        display(event)
                     if event.stage != "merge":
                         interrupt.check()
 
                 began = time.perf_counter()
                 instances = self.segmenter.run(source, progress=progress, work=work)
                 seconds = time.perf_counter() - began
-            for warning in source.warnings:
+            for warning in () if self.quiet else source.warnings:
                 say_warning(warning)
             written = []
             if instances.num_frames:
-                display.writing()
+                if display:
+                    display.writing()
                 readable = source.replay() if isinstance(source, Recording) else source
                 with self.segmenter.timings.measure("write"):
                     written = write_results(instances, readable, folder, self.formats)
@@ -99,7 +128,7 @@ class Job:
                     interruptions=self.segmenter.interruptions,
                     complete=not self.segmenter.interrupted,
                 )
-        if written:
+        if written and not self.quiet:
             _report(instances, seconds, folder, written)
         if self.segmenter.interrupted and work.has_checkpoint:
             say_warning(f"the same command goes on with {source.name}; with --restart it begins anew")
@@ -107,6 +136,7 @@ class Job:
             work.finish()
         if self.segmenter.interrupted or interrupt.pending:
             raise KeyboardInterrupt
+        return instances.num_frames, len(instances.tracks)
 
     def _display(self, source: FrameSource) -> ProgressDisplay:
         one_way = source.live or self.segmenter.direction == "forward"
@@ -122,14 +152,27 @@ class Job:
                 f"{address} would be replaced by its own results; choose another folder with --output"
             )
 
-    def _free_name(self, name: str) -> str:
-        """`name`, with a number where an earlier input has it already, in upper or lower case."""
-        free, number = name, 1
-        while free.casefold() in self._taken:
-            number += 1
-            free = f"{name}-{number}"
-        self._taken.add(free.casefold())
-        return free
+
+def make_job(
+    options: Mapping[str, object],
+    preset: str | None,
+    window: Mapping[str, object],
+    formats: Sequence[str],
+    **more: bool,
+) -> Job:
+    """A `Job`, with the parts loaded.
+
+    Args:
+        options: of `VideoInstanceSegmenter`.
+        preset: that they come from, for errors.
+        window, formats, more: see `Job`.
+    """
+    from msnvis.pipeline import VideoInstanceSegmenter
+    from msnvis.presets import naming_preset
+
+    with naming_preset(preset):
+        parts = VideoInstanceSegmenter(**options)
+    return Job(parts, dict(window), formats, **more)
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from msnvis.cli.inputs import for_each_input
-from msnvis.cli.job import Job
+from msnvis.cli.job import make_job
+from msnvis.cli.messages import is_debugging
+from msnvis.cli.outcomes import tell
+from msnvis.errors import OptionError
 
 #: Written where no --format is given.
 DEFAULT_FORMATS = ("ytvis", "overlay", "summary")
@@ -20,7 +23,8 @@ def run(
         list[str],
         typer.Argument(
             metavar="INPUT",
-            help="Video, image, folder or glob of frames, camera number, rtsp:// or http(s):// address.",
+            help="Video, image, folder or glob of frames or of videos, list of inputs (.txt, .csv), camera "
+            "number, rtsp:// or http(s):// address.",
             show_default=False,
         ),
     ],
@@ -119,19 +123,46 @@ def run(
         bool,
         typer.Option("--keep-intermediate", help="Keep what results are made of, for other formats later."),
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ray", help="One video after the other here, or many at a time on a Ray cluster."
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="With Ray: processes with models.  [default: as there is room]", show_default=False
+        ),
+    ] = None,
+    worker_cpus: Annotated[float, typer.Option(help="With Ray: cores for each worker.")] = 1.0,
+    worker_gpus: Annotated[
+        float | None,
+        typer.Option(
+            help="With Ray: GPUs for each, 0.25 for four on one.  [default: 1 where there are any]",
+            show_default=False,
+        ),
+    ] = None,
+    worker_retries: Annotated[
+        int, typer.Option(help="With Ray: times a video whose worker is lost is tried again.")
+    ] = 3,
 ) -> None:
     """Find, outline, name and track every object of each INPUT.
 
-    A run that was interrupted goes on where it stopped when the command is repeated.
+    A run that was interrupted goes on where it stopped when the command is repeated. Of many inputs, those
+    that are done already are skipped.
 
     The exit code is 0 when all inputs succeeded, 2 when any failed, and 130 after Ctrl-C, which writes what
     is done.
     """
-    # Imported here because it loads torch, which takes seconds.
+    # Imported here because it loads OpenCV and torch, which takes seconds.
+    from msnvis.engines.ray_engine import RayOptions, run_on_ray
+    from msnvis.engines.tasks import list_tasks
     from msnvis.io.writers import formats as known_formats
-    from msnvis.pipeline import VideoInstanceSegmenter
-    from msnvis.presets import naming_preset
 
+    if engine not in ("local", "ray"):
+        raise OptionError(f"there is no engine '{engine}'; choose local or ray")
+    ray_options = RayOptions(workers, worker_cpus, worker_gpus, worker_retries)
     formats = tuple(format or DEFAULT_FORMATS)
     for name in formats:
         known_formats.create(name)  # a wrong name is better told now than after an hour
@@ -156,14 +187,16 @@ def run(
         if file is not None:
             name, own = (options[kind], {}) if isinstance(options[kind], str) else options[kind]
             options[kind] = (name, {**own, "weights": file})
-    with naming_preset(preset):
-        parts = VideoInstanceSegmenter(**options)
     window = {"start": start, "end": end, "stride": stride, "max_side": max_side, "reconnect": reconnect}
     limits = {"max_frames": max_frames, "max_pixels": max_pixels}
     window |= {name: value for name, value in limits.items() if value is not None}
-    own_folders = len(inputs) > 1
-    job = Job(parts, window, output, formats, own_folders, restart, keep_intermediate)
-    for_each_input(ctx, inputs, job.process)
+    make = partial(make_job, options, preset, window, formats, keep_intermediate=keep_intermediate)
+    tasks = list_tasks(inputs, output, restart=restart)
+    if engine == "ray":
+        outcomes = run_on_ray(partial(make, quiet=True), tasks, ray_options)
+    else:
+        outcomes = map(make(debug=is_debugging(ctx)), tasks)
+    tell(outcomes, tasks, output, is_remote=engine == "ray")
 
 
 def _over_preset(ctx: typer.Context, preset: str, options: dict[str, object]) -> dict[str, object]:

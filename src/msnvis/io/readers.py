@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from msnvis.errors import InputError
+from msnvis.io.addresses import common_folder, is_camera, is_network
 from msnvis.io.arrays import FrameArrays
 from msnvis.io.image_folder import IMAGE_SUFFIXES, ImageFolder, find_images
 from msnvis.io.live import BACKOFF_SECONDS, RECONNECT_SECONDS, Camera, NetworkStream, Patience
@@ -25,8 +26,6 @@ __all__ = [
     "open_source",
     "source_from_frames",
 ]
-
-_ADDRESSES = ("rtsp://", "rtsps://", "http://", "https://")
 
 
 def open_source(
@@ -69,10 +68,10 @@ def open_source(
     check_max_side(max_side)
     patience = Patience(reconnect, backoff)
     text = str(path_or_address)
-    if text.lower().startswith(_ADDRESSES):
+    if is_network(text):
         return NetworkStream(text, window, max_side, patience)
     path = Path(text)
-    if text.isascii() and text.isdigit() and not path.exists():
+    if is_camera(text):
         return Camera(int(text), window, max_side, patience)
     if path.is_dir():
         return _open_images(path.resolve().name, list(path.iterdir()), window, max_side)
@@ -122,5 +121,4 @@ def _open_glob(pattern: str, window: Window, max_side: int | None) -> FrameSourc
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
     if not matches:
         raise InputError(f"no file matches {pattern}; check the pattern and the folder")
-    folder = Path(os.path.commonpath([match.parent.resolve() for match in matches]))
-    return _open_images(folder.name, matches, window, max_side)
+    return _open_images(common_folder(matches).name, matches, window, max_side)

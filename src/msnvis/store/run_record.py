@@ -45,7 +45,6 @@ def write_run_record(
         "frames": instances.num_frames,
         "cuts": len(instances.cuts),
         "gaps": [list(gap) for gap in instances.gaps],
-        "gaps": [list(gap) for gap in instances.gaps],
         "tracks": len(instances.tracks),
         "results": sorted(path.name for path in written),
         "seconds": {
@@ -57,3 +56,17 @@ def write_run_record(
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def is_record_of(folder: Path, fingerprint: Mapping[str, Any], results: Sequence[str]) -> bool:
+    """Whether ``run.json`` in `folder` tells of a complete run with this fingerprint that wrote `results`.
+
+    False where the input cannot be recognised.
+    """
+    try:
+        record = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
+        is_same = {name: record[name] for name in fingerprint} == json.loads(json.dumps(fingerprint))
+        is_complete = record["complete"] is True and set(results) <= set(record["results"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return bool(fingerprint.get("input")) and is_same and is_complete

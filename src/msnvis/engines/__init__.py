@@ -1,0 +1,1 @@
+"""Many videos: which there are, what works on them, and a record of how each ended."""

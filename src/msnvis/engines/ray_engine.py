@@ -1,0 +1,200 @@
+"""Many videos over the machines of a Ray cluster, or over this machine alone."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from msnvis.engines.outcome import Outcome, VideoTask
+from msnvis.errors import MissingExtraError, OptionError
+
+#: Processes one video and tells how that ended; raises nothing that a video can cause.
+Work = Callable[[VideoTask], Outcome]
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """What a worker gets, and how many there are.
+
+    Attributes:
+        workers: processes that each load the models once; None for as many as the cluster has room for.
+        cpus: cores reserved for each.
+        gpus: GPUs reserved for each; with 0.25, four share one. None for 1 where the cluster has any, else 0.
+        retries: times that a video is tried again after the worker it was on was lost.
+    """
+
+    workers: int | None = None
+    cpus: float = 1.0
+    gpus: float | None = None
+    retries: int = 3
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise OptionError(f"workers is {self.workers}; give a whole number from 1 on")
+        if self.cpus <= 0 or (self.gpus or 0) < 0:
+            raise OptionError(f"a worker with {self.cpus} cores and {self.gpus} GPUs cannot be; give more")
+        if (self.gpus or 0) > 1 and self.gpus != int(self.gpus):
+            raise OptionError(f"a worker cannot have {self.gpus} GPUs; give a part of one, or a whole number")
+
+
+def run_on_ray(
+    make_work: Callable[[], Work], tasks: Sequence[VideoTask], options: RayOptions | None = None
+) -> Iterator[Outcome]:
+    """Process `tasks` on workers, each of which has one at a time; the others wait here, not in the cluster.
+
+    Ray's own rules say which cluster it is: that of ``RAY_ADDRESS``, else the one that runs on this machine,
+    else a new one on this machine alone. On every machine msnvis, the inputs and the folders of results must
+    be there under the same names.
+
+    Args:
+        make_work: makes what processes the videos, once a worker; picklable.
+        tasks: the videos.
+        options: of the workers.
+
+    Yields:
+        How each ended, in that order. A video whose worker is lost goes to another one, which goes on from
+        the last checkpoint.
+
+    Raises:
+        MissingExtraError: ``pip install msnvis[ray]`` is needed.
+        OptionError: `make_work` fails on a worker, or the cluster has no room for one.
+
+    >>> for outcome in run_on_ray(make_work, tasks, RayOptions(gpus=0.5)):  # doctest: +SKIP
+    ...     print(outcome.input, outcome.status)
+    """
+    options = options or RayOptions()
+    with _cluster() as ray:
+        gpus = _gpus(ray, options)
+        count = min(_room(ray, options, gpus), len(tasks))
+        worker = ray.remote(num_cpus=options.cpus, num_gpus=gpus)(_Worker)
+        pool = _Pool(ray, lambda: worker.remote(make_work), count)
+        try:
+            pool.check_first()
+            yield from pool.run(tasks, options.retries)
+        finally:
+            pool.close()
+
+
+class _Worker:
+    """Lives in a process of its own; makes what it works with when it is first needed."""
+
+    def __init__(self, make_work: Callable[[], Work]) -> None:
+        self._make_work = make_work
+        self._work: Work | None = None
+
+    def prepare(self) -> str | None:
+        """What went wrong when models were loaded, as text, because not every error can be sent."""
+        try:
+            self._work = self._work or self._make_work()
+        except Exception as error:
+            return str(error) or type(error).__name__
+        return None
+
+    def process(self, task: VideoTask) -> Outcome:
+        self._work = self._work or self._make_work()
+        return self._work(task)
+
+
+class _Pool:
+    """Workers, and what each of them is busy with."""
+
+    def __init__(self, ray: Any, start: Callable[[], Any], count: int) -> None:
+        self._ray, self._start = ray, start
+        self._idle = [start() for _ in range(count)]
+        self._busy: dict[Any, tuple[Any, VideoTask, int]] = {}
+
+    def check_first(self) -> None:
+        """Raise `OptionError` where models cannot be loaded, rather than for each video."""
+        try:
+            problem = self._ray.get(self._idle[0].prepare.remote()) if self._idle else None
+        except self._ray.exceptions.RayError as error:
+            problem = f"the first worker was lost ({_first_line(error)})"
+        if problem:
+            raise OptionError(f"the workers cannot begin: {problem}")
+
+    def run(self, tasks: Sequence[VideoTask], retries: int) -> Iterator[Outcome]:
+        waiting = deque((task, 0) for task in tasks)
+        while waiting or self._busy:
+            while waiting and self._idle:
+                self._submit(*waiting.popleft())
+            done, _ = self._ray.wait(list(self._busy), num_returns=1)
+            worker, task, losses = self._busy.pop(done[0])
+            try:
+                outcome = self._ray.get(done[0])
+            except self._ray.exceptions.RayTaskError as error:
+                outcome = _failed(task, f"unexpected {_first_line(error.cause)}")
+            except self._ray.exceptions.RayError as error:
+                self._ray.kill(worker)
+                worker = self._start()
+                if losses < retries:  # what it has done until then must not be dropped now
+                    waiting.appendleft((replace(task, restart=False), losses + 1))
+                    outcome = None
+                else:
+                    outcome = _failed(task, f"{losses + 1} workers were lost with it ({_first_line(error)})")
+            self._idle.append(worker)
+            if outcome is not None:
+                yield outcome
+
+    def close(self) -> None:
+        for worker in (*self._idle, *(worker for worker, _, _ in self._busy.values())):
+            self._ray.kill(worker)
+
+    def _submit(self, task: VideoTask, losses: int) -> None:
+        worker = self._idle.pop()
+        self._busy[worker.process.remote(task)] = (worker, task, losses)
+
+
+@contextmanager
+def _cluster() -> Iterator[Any]:
+    """The module `ray`, connected; disconnected at the end unless it was connected before."""
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("the engine ray needs Ray: pip install msnvis[ray]") from None
+    if ray.is_initialized():
+        yield ray
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    try:
+        ray.init(log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise OptionError(f"no Ray cluster can be used: {_first_line(error)}; see `ray status`") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _gpus(ray: Any, options: RayOptions) -> float:
+    if options.gpus is not None:
+        return options.gpus
+    return 1.0 if ray.cluster_resources().get("GPU") else 0.0
+
+
+def _room(ray: Any, options: RayOptions, gpus: float) -> int:
+    """Workers to start; raises `OptionError` where not one fits."""
+    has = ray.cluster_resources()
+    room = int(has.get("CPU", 0) // options.cpus)
+    if gpus:
+        # A part of a GPU must be on one of them.
+        there = has.get("GPU", 0)
+        room = min(room, int(there * int(1 / gpus) if gpus < 1 else there // gpus))
+    if room < 1:
+        raise OptionError(
+            f"the Ray cluster has {has.get('CPU', 0):g} cores and {has.get('GPU', 0):g} GPUs, too few for a "
+            f"worker with {options.cpus:g} and {gpus:g}; ask for less"
+        )
+    return min(room, options.workers or room)
+
+
+def _failed(task: VideoTask, why: str) -> Outcome:
+    return Outcome(task.address, str(task.folder), "failed", f"{task.address}: {why}", is_ours=True)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

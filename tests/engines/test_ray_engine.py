@@ -1,0 +1,116 @@
+"""`msnvis run --engine ray` on a real local Ray."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import squares
+from command import files_in, msnvis
+
+from msnvis.engines.ray_engine import RayOptions, run_on_ray
+from msnvis.errors import MissingExtraError, OptionError
+
+HERE = Path(__file__).parent
+FORMATS = ("ytvis", "coco", "mots", "png", "overlay", "summary")
+OPTIONS = ("--classifier", "none", *(f"--format={name}" for name in FORMATS))
+
+
+@pytest.mark.parametrize(
+    "options", [{"workers": 0}, {"cpus": 0}, {"gpus": -1}, {"gpus": 1.5}], ids=lambda options: str(options)
+)
+def test_impossible_workers_are_refused(options):
+    with pytest.raises(OptionError):
+        RayOptions(**options)
+
+
+def test_ray_is_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"pip install msnvis\[ray\]"):
+        next(run_on_ray(lambda: None, []))
+
+
+def test_an_unknown_engine_is_told():
+    outcome = msnvis("run", "x.mp4", "--engine", "spark")
+    assert outcome.code == 2 and "no engine 'spark'" in outcome.err
+
+
+@pytest.fixture(scope="module")
+def ray_is_there(tmp_path_factory):
+    """A Ray of two workers on this machine, whose processes know the parts of these tests."""
+    ray = pytest.importorskip("ray")
+    marker = tmp_path_factory.mktemp("marker") / "killed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parent)]))
+        patch.setenv("MSNVIS_TEST_MARKER", str(marker))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            runtime_env={"worker_process_setup_hook": "ray_cluster.set_up"},
+        )
+        yield marker
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for number, frames in enumerate((14, 26, 14, 14)):
+        images = squares.frames(frames, size=(48, 96))
+        images[9:] = [255 - image for image in images[9:]]  # a cut
+        squares.write_clip(folder / f"{number}.mp4", images)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The results; ``run.json`` and ``runs.json`` tell of times, too."""
+    names = [name for name in files_in(folder) if not name.endswith(("run.json", "runs.json"))]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.slow
+def test_a_lost_worker_changes_nothing(ray_is_there, videos, tmp_path, monkeypatch):
+    local = msnvis("run", videos, "-o", tmp_path / "local", "--segmenter", "squares", *OPTIONS)
+    assert local.code == 2 and "broken.mp4" in local.err  # the others are done all the same
+    command = ("run", videos, "-o", tmp_path / "ray", "--engine", "ray", "--segmenter", "doomed", *OPTIONS)
+    outcome = msnvis(*command)
+    assert outcome.code == 2, outcome.err
+    assert int(ray_is_there.read_text()) != os.getpid()  # a worker was killed
+    summary = json.loads((tmp_path / "ray" / "runs.json").read_text())
+    assert [summary[name] for name in ("inputs", "done", "skipped", "failed")] == [5, 4, 0, 1]
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+    records = [json.loads((tmp_path / "ray" / f"{k}" / "run.json").read_text()) for k in range(4)]
+    assert sum(record["interruptions"] for record in records) == 1  # it went on from a checkpoint
+
+    again = msnvis(*command)
+    assert again.code == 2 and "4 skipped" in again.out
+    assert msnvis(*command, "--restart").out.count("skipped") == 1
+
+
+@pytest.mark.slow
+def test_what_no_worker_can_load_is_told_once(ray_is_there, videos, tmp_path):
+    outcome = msnvis("run", videos, "-o", tmp_path, "--engine", "ray", "--segmenter", "nothing")
+    assert outcome.code == 2
+    assert outcome.err.count("nothing") == 1 and "no segmenter is called 'nothing'" in outcome.err.lower()
+
+
+@pytest.mark.slow
+def test_more_than_the_cluster_has_is_refused(ray_is_there, videos, tmp_path):
+    options = ("--engine", "ray", "--worker-gpus", "1", "--segmenter", "squares")
+    outcome = msnvis("run", videos, "-o", tmp_path, *options)
+    assert outcome.code == 2 and "0 GPUs, too few" in outcome.err
+
+
+@pytest.mark.slow
+def test_a_video_that_kills_every_worker_fails_alone(ray_is_there, videos, tmp_path):
+    tasks_file = tmp_path / "list.txt"
+    tasks_file.write_text("\n".join(str(videos / f"{number}.mp4") for number in range(2)))
+    ray_is_there.unlink(missing_ok=True)
+    options = ("--engine", "ray", "--worker-retries", "0", "--segmenter", "doomed", *OPTIONS)
+    outcome = msnvis("run", tasks_file, "-o", tmp_path / "out", *options)
+    assert outcome.code == 1
+    assert "1 workers were lost with it" in outcome.err and "1 of 2 inputs failed" in outcome.err
