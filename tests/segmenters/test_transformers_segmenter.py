@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from msnvis.errors import OptionError, WeightsError
+from msnvis.errors import OptionError, TensorsError, WeightsError
 from msnvis.segmenters import create_classifier, create_segmenter
 from msnvis.segmenters.transformers_segmenter import TransformersSegmenter, known_classes, without_padding
 
@@ -124,3 +125,34 @@ def test_a_model_that_is_not_here_is_explained_without_a_network(create, tmp_pat
     monkeypatch.setenv("MSNVIS_OFFLINE", "1")
     with pytest.raises(WeightsError, match=r"nobody/has-this-model.* MSNVIS_OFFLINE forbids downloads"):
         create("transformers:nobody/has-this-model")
+
+
+def test_weights_without_their_heads_are_refused_with_the_list(tmp_path):
+    file = tiny_transformers.save("mask2former", tmp_path) / "model.safetensors"
+    weights = load_file(file)
+    gone = {name: weights.pop(name) for name in ("class_predictor.bias", "class_predictor.weight")}
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(
+        TensorsError, match=r"lack 2 tensors of a mask2former .* 'class_predictor.bias'"
+    ) as info:
+        create_segmenter(f"transformers:{tmp_path}", device="cpu")
+    assert info.value.missing == sorted(gone)
+    save_file(weights | {name: torch.zeros(3, 5) for name in gone}, file, {"format": "pt"})
+    with pytest.raises(TensorsError, match=r"2 of another shape, such as 'class_predictor.bias'") as info:
+        create_segmenter(f"transformers:{tmp_path}", device="cpu")
+    assert info.value.reshaped == sorted(gone)
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    file = tiny_transformers.save("mask2former", tmp_path) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"weights in .* are damaged or incomplete \(.*\); get them again"):
+        create_segmenter(f"transformers:{tmp_path}", device="cpu")
+
+
+def test_a_classifier_without_its_last_layer_is_refused(tmp_path):
+    config = transformers.ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
+    transformers.ViTImageProcessor().save_pretrained(tmp_path)
+    with pytest.raises(TensorsError, match=r"lack 2 tensors of a vit .* 'classifier.bias'"):
+        create_classifier(f"transformers:{tmp_path}", device="cpu")

@@ -1,6 +1,6 @@
 import pytest
 
-from msnvis.errors import WeightsError
+from msnvis.errors import MissingExtraError, WeightsError
 from msnvis.weights.hub import load_from_hub
 
 
@@ -54,3 +54,11 @@ def test_an_incomplete_folder_is_completed_and_loaded_again(monkeypatch, tmp_pat
     monkeypatch.delenv("MSNVIS_OFFLINE", raising=False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert load_from_hub("someone/something", load) == 0
+
+
+def test_a_package_that_the_library_misses_is_named(tmp_path):
+    def load(folder):
+        raise ImportError("Model needs timm: pip install timm.\nMore words")
+
+    with pytest.raises(MissingExtraError, match=r"transformers:.* not installed \(Model needs timm: pip ins"):
+        load_from_hub(str(tmp_path), load)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from msnvis.devices import pick_device
 from msnvis.errors import MissingExtraError, OptionError, WeightsError
 from msnvis.propagators.base import Corrections, Propagator, check_frame, check_mask, propagators
-from msnvis.weights.hub import load_from_hub
+from msnvis.weights.hub import load_from_hub, load_whole
 
 #: `model_type` of a configuration -> classes of its video model and of its processor.
 _CLASSES = {
@@ -275,20 +275,7 @@ def _load(name: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         model_class, processor_class = (getattr(transformers, cls, None) for cls in _CLASSES[kind])
         if model_class is None or processor_class is None:
             raise MissingExtraError(f"{needs} a newer transformers: `pip install -U transformers`")
-        model, report = model_class.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-        )
-        if report["missing_keys"]:
-            raise WeightsError(
-                f"the weights of '{name}' lack {len(report['missing_keys'])} tensors of a {kind}, "
-                f"such as '{min(report['missing_keys'])}'; give those of a video model"
-            )
-        return model.eval(), processor_class.from_pretrained(folder, local_files_only=True)
+        model = load_whole(model_class, folder, dtype=dtype)
+        return model, processor_class.from_pretrained(folder, local_files_only=True)
 
-    try:
-        return load_from_hub(name, load)
-    except ImportError as error:
-        if isinstance(error, MissingExtraError):
-            raise
-        reason = str(error).strip().splitlines()[0]
-        raise MissingExtraError(f"{needs} a package that is not installed ({reason})") from error
+    return load_from_hub(name, load)

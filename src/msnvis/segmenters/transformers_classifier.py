@@ -17,7 +17,7 @@ from msnvis.segmenters.imagenet_classifiers import (
     Preprocessing,
     classifier_of,
 )
-from msnvis.weights.hub import load_from_hub
+from msnvis.weights.hub import load_from_hub, load_whole
 
 #: Share of the 1000 labels that must agree by name before a head is taken for ImageNet-1k in the usual order.
 _IMAGENET_AGREEMENT = 0.8
@@ -41,6 +41,7 @@ def transformers_classifier(
 
     Raises:
         MissingExtraError: transformers is not installed.
+        TensorsError: its weights lack tensors, such as those of the last layer.
         WeightsError: there is no such model, or it cannot be had.
         OptionError: none of its labels has a counterpart in the label space.
     """
@@ -52,7 +53,7 @@ def transformers_classifier(
         ) from error
 
     def load(folder: str) -> tuple[AutoImageProcessor, nn.Module]:
-        model = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True)
+        model = load_whole(AutoModelForImageClassification, folder)
         return AutoImageProcessor.from_pretrained(folder), model
 
     space = label_space(labels)

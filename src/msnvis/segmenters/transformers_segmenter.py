@@ -19,7 +19,7 @@ from msnvis.devices import pick_device
 from msnvis.errors import MissingExtraError, OptionError, WeightsError
 from msnvis.segmenters.base import Segmenter, segmenters
 from msnvis.structures import Detections
-from msnvis.weights.hub import load_from_hub
+from msnvis.weights.hub import load_from_hub, load_whole
 
 #: `model_type` of a configuration -> the class that loads such models.
 _LOADERS = {
@@ -182,6 +182,7 @@ def transformers_segmenter(
 
     Raises:
         MissingExtraError: transformers is not installed.
+        TensorsError: its weights lack tensors; it lists them.
         WeightsError: there is no such model, it cannot be had, or it is no instance segmenter.
         OptionError: no label space knows any of its labels.
 
@@ -197,7 +198,7 @@ def transformers_segmenter(
         raise OptionError(
             f"no label space knows a label of '{name}', such as '{labels[0]}'; set keep_unknown to keep all"
         )
-    model = model.eval().to(pick_device(device))
+    model = model.to(pick_device(device))
     options = {"min_score": min_score, "max_detections": max_detections}
     return TransformersSegmenter(model, processor, classes, columns, **options)
 
@@ -225,4 +226,4 @@ def _load(folder: str) -> tuple[nn.Module, Any]:
             f"has it: {', '.join(_LOADERS)}"
         )
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
-    return loader.from_pretrained(folder, use_safetensors=True), processor
+    return load_whole(loader, folder), processor

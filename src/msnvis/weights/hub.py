@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from msnvis.errors import WeightsError
+from msnvis.errors import MissingExtraError, MsnvisError, TensorsError, WeightsError
 from msnvis.weights.files import is_offline
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 T = TypeVar("T")
 #: No pickles, no other frameworks.
@@ -27,6 +30,7 @@ def load_from_hub(name: str, load: Callable[[str], T]) -> T:
 
     Raises:
         WeightsError: the model is not here and cannot be had, or is not what `load` wants.
+        MissingExtraError: the library wants a package for this model that is not installed.
 
     >>> load_from_hub(".", lambda folder: folder)
     '.'
@@ -50,11 +54,62 @@ def load_from_hub(name: str, load: Callable[[str], T]) -> T:
         raise WeightsError(
             f"'{name}' is neither a folder nor a model of the Hugging Face hub (owner/name)"
         ) from error
+    except MsnvisError:
+        raise
+    except ImportError as error:
+        raise MissingExtraError(
+            f"'transformers:{name}' needs a package that is not installed ({_first_line(error)})"
+        ) from error
     except (OSError, ValueError) as error:
         raise WeightsError(
             f"transformers cannot load '{name}' ({_first_line(error)}); give a model of the hub or a folder "
             "with its configuration and safetensors weights"
         ) from error
+
+
+def load_whole(model_class: type[PreTrainedModel], folder: str, **options: Any) -> PreTrainedModel:
+    """A model of transformers, ready to run, if its file has all of its parameters.
+
+    The library would go on with random numbers in place of those that are missing.
+
+    Args:
+        model_class: a class of transformers with ``from_pretrained``, which gets the `options`.
+        folder: with configuration and safetensors weights.
+
+    Raises:
+        TensorsError: parameters are missing or of another shape; it lists them.
+        WeightsError: the weights are damaged.
+        OSError: files are missing.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        model, report = model_class.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # which are reported, too
+            output_loading_info=True,
+            **options,
+        )
+    except SafetensorError as error:
+        raise WeightsError(
+            f"the weights in {folder} are damaged or incomplete ({_first_line(error)}); get them again"
+        ) from error
+    reshaped = sorted({name for name, *_ in report["mismatched_keys"]})
+    # What is computed from the configuration may be missing.
+    parameters = {name for name, _ in model.named_parameters()}
+    missing = sorted(parameters & set(report["missing_keys"]) - set(reshaped))
+    if missing or reshaped:
+        raise TensorsError(
+            f"the weights in {folder} lack {len(missing)} tensors of a {model.config.model_type} and have "
+            f"{len(reshaped)} of another shape, such as '{(missing + reshaped)[0]}'; give those of a whole "
+            f"{type(model).__name__}",
+            missing,
+            [],
+            reshaped,
+        )
+    return model.eval()
 
 
 def _download(name: str) -> str:
