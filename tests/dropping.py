@@ -21,7 +21,7 @@ class _Dropping(http.server.BaseHTTPRequestHandler):
             self.send_error(503)
             return
         self.send_response(200)
-        self.send_header("Content-Type", "video/mp2t")
+        self.send_header("Content-Type", self.server.kind)
         if self.server.length is not None:
             self.send_header("Content-Length", str(self.server.length))
         self.end_headers()
@@ -33,7 +33,7 @@ class _Dropping(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def dropping_server(
-    answers: Iterable[bytes | Callable[[], None] | None], length: int | None = None
+    answers: Iterable[bytes | Callable[[], None] | None], length: int | None = None, kind: str = "video/mp2t"
 ) -> Iterator[tuple[http.server.HTTPServer, str]]:
     """A server, with the times of its `requests`, and the address of its video.
 
@@ -41,9 +41,10 @@ def dropping_server(
         answers: to one request after the other: what is sent before the connection is dropped, or None for an
             error, which also follows the last one; or what to call for that.
         length: promised in each answer.
+        kind: the content type.
     """
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Dropping) as server:
-        server.answers, server.length, server.requests = iter(answers), length, []
+        server.answers, server.length, server.kind, server.requests = iter(answers), length, kind, []
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         try:
             yield server, f"http://127.0.0.1:{server.server_port}/street.ts"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import signal
 import socket
 import threading
 import time
@@ -116,6 +118,25 @@ def test_a_recording_without_a_length_ends_once(serve, clip):
     assert len(server.requests) == 2
 
 
+def test_a_stream_of_jpegs_has_the_clock_on_the_wall(serve):
+    def pictures(numbers):
+        for number in numbers:
+            jpeg = cv2.imencode(".jpg", numbered(number))[1].tobytes()
+            yield b"--cut\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg
+            yield b"\r\n"
+
+    kind = "multipart/x-mixed-replace; boundary=cut"
+    answers = [b"".join(pictures(numbers)) for numbers in (range(10), range(10), range(20, 30))]
+    _, address = serve(answers, kind=kind)
+    source = open_source(address, reconnect=0.2, backoff=0.05)
+    began = time.monotonic()
+    numbers, frames = read(source)
+    assert numbers == [*range(10), *range(10), *range(20, 30)]
+    times = [frame.timestamp for frame in frames]
+    assert (np.diff(times) > 0).all() and times[-1] < time.monotonic() - began
+    assert [frame.index for frame in frames if frame.gap >= 0.05] == [10, 20]
+
+
 def test_gaps_of_frames_left_out_count_for_the_next_one(serve, clip):
     _, address = serve([clip(range(10)), clip(range(20, 30)), clip(range(30, 40))])
     source = open_source(address, start=5, stride=4, reconnect=0.2, backoff=0.05)
@@ -172,6 +193,24 @@ def test_stop_ends_the_wait_for_a_silent_address_at_once(monkeypatch, clip):
         with pytest.raises(KeyboardInterrupt):
             for _ in frames:
                 pass
+        assert time.monotonic() - began < 60
+        kept[0].close()
+
+
+def test_ctrl_c_ends_the_wait_for_the_first_answer_at_once(monkeypatch):
+    monkeypatch.setattr("msnvis.io.live.TIMEOUT_SECONDS", 100.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kept = []
+
+        def press():
+            kept.append(silent.accept()[0])
+            kept[0].recv(10000)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=press, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            open_source(f"http://127.0.0.1:{silent.getsockname()[1]}/street.ts")
         assert time.monotonic() - began < 60
         kept[0].close()
 

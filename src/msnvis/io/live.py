@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 from msnvis.errors import InputError, OptionError
+from msnvis.io.addresses import network_name
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
-from msnvis.io.names import file_name
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window, fit, working_size
-from msnvis.io.waiting import Waiter
+from msnvis.io.waiting import Waiter, interruptible
 
 #: Seconds to wait for an address: to connect, and for each read.
 TIMEOUT_SECONDS = 10.0
@@ -28,6 +28,8 @@ RECONNECT_SECONDS = 60.0
 BACKOFF_SECONDS = 0.5
 #: Longest pause between two attempts in seconds.
 _LONGEST_PAUSE = 10.0
+#: Formats without timestamps that only live sources have: their frames are of the moment they arrive.
+_UNTIMED_FORMATS = {"mpjpeg"}
 #: Gaps that are warned of one by one: a camera that flickers for a week must not fill the memory.
 _MOST_WARNINGS = 20
 
@@ -220,11 +222,11 @@ class NetworkStream(LiveSource):
     kind = "network stream"
 
     def __init__(self, address: str, window: Window, max_side: int | None, patience: Patience) -> None:
-        super().__init__(_short(address), window, patience)
+        super().__init__(network_name(address), window, patience)
         self._address = address
         self._beginning: object = None
         self._passed = -math.inf  # seconds on the clock of the connection
-        self._open()
+        interruptible(self._open)
         try:
             self._upright = Upright(self, self._first, max_side)
         except InputError:
@@ -245,7 +247,8 @@ class NetworkStream(LiveSource):
         self._first, self._decoded = first, itertools.chain([first], decoded)
         self._has_end = bool(self._container.duration) or self._container.size > 0
         beginning = (first.pts, zlib.crc32(first.to_ndarray(format="gray")))
-        self._repeats = beginning == self._beginning
+        self._is_untimed = self._container.format.name in _UNTIMED_FORMATS
+        self._repeats = beginning == self._beginning and not self._is_untimed
         self._beginning = beginning
         if not self._repeats:
             self._passed = -math.inf
@@ -256,7 +259,7 @@ class NetworkStream(LiveSource):
 
     def _next(self) -> tuple[float, np.ndarray] | None:
         for frame in self._decoded:
-            seconds = self._clock.tick(frame)
+            seconds = time.monotonic() if self._is_untimed else self._clock.tick(frame)
             if seconds > self._passed:
                 self._passed = seconds
                 return seconds, self._upright.image(frame, self._read)
@@ -275,9 +278,3 @@ def _quiet_opencv() -> Iterator[None]:
         yield
     finally:
         cv2.utils.logging.setLogLevel(level)
-
-
-def _short(address: str) -> str:
-    """A name for messages and files: the last part of the address without query and password."""
-    path = address.split("://", 1)[-1].split("?", 1)[0].rstrip("/").rsplit("@", 1)[-1]
-    return file_name(path.rsplit("/", 1)[-1], "stream")

@@ -14,6 +14,19 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.05
 
 
+def interruptible(function: Callable[[], T]) -> T:
+    """What `function` returns or raises; Ctrl-C does not have to wait for it.
+
+    >>> interruptible(lambda: 6 * 7)
+    42
+    """
+    waiter = Waiter()
+    try:
+        return waiter.call(function)
+    finally:
+        waiter.close()
+
+
 class Waiter:
     """A thread that makes calls, one at a time; `stop` ends the wait for them with `KeyboardInterrupt`.
 
