@@ -143,7 +143,9 @@ class Track:
         id: positive and unique within the video.
         label: index into the label space, or `UNNAMED`.
         score: 0..1 for the whole track.
-        rles: frame index -> mask; frames without the object are absent.
+        rles: frame index -> mask; frames without the object are absent. Of the results of a run this and
+            `frame_scores` are read-only, and a mask is read from a file when it is looked at; a dict of it,
+            or a deep copy of the track, is in memory.
         frame_scores: frame index -> score of the mask there (same keys as `rles`).
         class_scores: ``(C,)`` float32 evidence gathered along the track.
     """

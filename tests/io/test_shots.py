@@ -93,3 +93,16 @@ def test_no_cut_within_real_shots():
     fastest = ["bmx-bumps", "drift-turn", "mallard-fly", "scooter-gray", "swing"]
     found = {name: find_cuts(open_source(images / name, max_side=256).frames()) for name in fastest}
     assert found == {name: [] for name in fastest}
+
+
+@pytest.mark.parametrize("split", range(1, 30))
+def test_a_detector_goes_on_from_the_state_of_another(split):
+    images = slow_pan(0, 12) + slow_pan(1, 11) + slow_pan(2, 9)
+    whole = ShotDetector()
+    expected = [whole.is_cut(image) for image in images]
+    assert np.flatnonzero(expected).tolist() == [12, 23]
+    first, second = ShotDetector(), ShotDetector()
+    found = [first.is_cut(image) for image in images[:split]]
+    second.load_state_dict(first.state_dict())
+    assert found + [second.is_cut(image) for image in images[split:]] == expected
+    assert second.state_dict()["recent"] == whole.state_dict()["recent"]
