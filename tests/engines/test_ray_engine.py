@@ -5,11 +5,13 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import squares
+import torch
 from command import files_in, msnvis
 
-from msnvis.engines.ray_engine import RayOptions, run_on_ray
+from msnvis.engines.ray_engine import RayOptions, _room, run_on_ray
 from msnvis.errors import MissingExtraError, OptionError
 
 HERE = Path(__file__).parent
@@ -18,11 +20,32 @@ OPTIONS = ("--classifier", "none", *(f"--format={name}" for name in FORMATS))
 
 
 @pytest.mark.parametrize(
-    "options", [{"workers": 0}, {"cpus": 0}, {"gpus": -1}, {"gpus": 1.5}], ids=lambda options: str(options)
+    "options",
+    [{"workers": 0}, {"cpus": 0}, {"gpus": -1}, {"gpus": 1.5}, {"retries": -1}],
+    ids=lambda options: str(options),
 )
 def test_impossible_workers_are_refused(options):
     with pytest.raises(OptionError):
         RayOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "workers"),
+    [(1, 0, 12), (3, 0, 3), (1, 1, 2), (1, 0.5, 4), (1, 0.4, 4), (8, 0.25, 1), (1, 2, 1), (0.5, 0.25, 8)],
+)
+def test_how_many_workers_have_room(cpus, gpus, workers):
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
+        {"Alive": True, "Resources": {"CPU": 4.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    assert _room(nodes, cpus, gpus) == workers
+
+
+@pytest.mark.parametrize(("cpus", "gpus"), [(9, 0), (1, 3), (5, 2.0001)])
+def test_no_room(cpus, gpus):
+    with pytest.raises(OptionError, match="ask for less"):
+        _room([{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}}], cpus, gpus)
 
 
 def test_ray_is_an_extra(monkeypatch):
@@ -74,9 +97,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_a_lost_worker_changes_nothing(ray_is_there, videos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the workers know what names are relative to
     local = msnvis("run", videos, "-o", tmp_path / "local", "--segmenter", "squares", *OPTIONS)
     assert local.code == 2 and "broken.mp4" in local.err  # the others are done all the same
-    command = ("run", videos, "-o", tmp_path / "ray", "--engine", "ray", "--segmenter", "doomed", *OPTIONS)
+    command = ("run", videos, "-o", "ray", "--engine", "ray", "--segmenter", "doomed", *OPTIONS)
     outcome = msnvis(*command)
     assert outcome.code == 2, outcome.err
     assert int(ray_is_there.read_text()) != os.getpid()  # a worker was killed
@@ -92,6 +116,25 @@ def test_a_lost_worker_changes_nothing(ray_is_there, videos, tmp_path, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_networks_give_the_same_bytes(ray_is_there, videos, tmp_path, threads):
+    """Of PyTorch, the number of threads tells in the last digits."""
+    images = [cv2.resize(image, (320, 192)) for image in squares.frames(6)]
+    clip, twin = (squares.write_clip(tmp_path / f"{name}.mp4", images) for name in ("clip", "twin"))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        options = ("-f", "ytvis", "--labels", "any", "--score-threshold", "0.05")
+        for engine in ("local", "ray"):
+            outcome = msnvis("run", clip, twin, "-o", tmp_path / engine, "--engine", engine, *options)
+            assert outcome.code == 0, outcome.err
+    finally:
+        torch.set_num_threads(before)
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+    assert json.loads((tmp_path / "ray" / "clip" / "tracks.json").read_text())["annotations"]
+
+
+@pytest.mark.slow
 def test_what_no_worker_can_load_is_told_once(ray_is_there, videos, tmp_path):
     outcome = msnvis("run", videos, "-o", tmp_path, "--engine", "ray", "--segmenter", "nothing")
     assert outcome.code == 2
@@ -102,7 +145,7 @@ def test_what_no_worker_can_load_is_told_once(ray_is_there, videos, tmp_path):
 def test_more_than_the_cluster_has_is_refused(ray_is_there, videos, tmp_path):
     options = ("--engine", "ray", "--worker-gpus", "1", "--segmenter", "squares")
     outcome = msnvis("run", videos, "-o", tmp_path, *options)
-    assert outcome.code == 2 and "0 GPUs, too few" in outcome.err
+    assert outcome.code == 2 and "no machine of the Ray cluster has" in outcome.err
 
 
 @pytest.mark.slow

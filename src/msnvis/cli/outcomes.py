@@ -59,12 +59,14 @@ def tell(outcomes: Iterable[Outcome], tasks: Sequence[VideoTask], output: Path, 
 
 
 def _print_table(outcomes: Sequence[Outcome]) -> None:
-    table = Table("input", "status", "frames", "tracks", "seconds", "why")
+    table = Table("status", "frames", "tracks", "seconds", title="inputs", title_justify="left")
+    table.add_column("input", overflow="fold")
+    table.add_column("why", overflow="fold")
     ordered = sorted(outcomes, key=lambda outcome: _FIRST.index(outcome.status))
     for outcome in ordered[:_ROWS]:
         cells = (outcome.frames, outcome.tracks, f"{outcome.seconds:.1f}")
         numbers = map(str, cells) if outcome.status == "done" else ("", "", "")
-        table.add_row(escape(outcome.input), outcome.status, *numbers, escape(outcome.why))
+        table.add_row(outcome.status, *numbers, escape(outcome.input), escape(outcome.why))
     counts = Counter(outcome.status for outcome in outcomes)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)

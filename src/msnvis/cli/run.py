@@ -135,7 +135,13 @@ def run(
             help="With Ray: processes with models.  [default: as there is room]", show_default=False
         ),
     ] = None,
-    worker_cpus: Annotated[float, typer.Option(help="With Ray: cores for each worker.")] = 1.0,
+    worker_cpus: Annotated[
+        float | None,
+        typer.Option(
+            help="With Ray: cores for each.  [default: 1 with GPUs, else PyTorch's threads]",
+            show_default=False,
+        ),
+    ] = None,
     worker_gpus: Annotated[
         float | None,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,21 +23,27 @@ class RayOptions:
 
     Attributes:
         workers: processes that each load the models once; None for as many as the cluster has room for.
-        cpus: cores reserved for each.
+        cpus: cores reserved for each. None for 1 where it has a GPU, else for as many as PyTorch has threads
+            here.
         gpus: GPUs reserved for each; with 0.25, four share one. None for 1 where the cluster has any, else 0.
         retries: times that a video is tried again after the worker it was on was lost.
     """
 
     workers: int | None = None
-    cpus: float = 1.0
+    cpus: float | None = None
     gpus: float | None = None
     retries: int = 3
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise OptionError(f"workers is {self.workers}; give a whole number from 1 on")
-        if self.cpus <= 0 or (self.gpus or 0) < 0:
-            raise OptionError(f"a worker with {self.cpus} cores and {self.gpus} GPUs cannot be; give more")
+        for name, value, least in (
+            ("cpus", self.cpus, 0.01),
+            ("gpus", self.gpus, 0),
+            ("retries", self.retries, 0),
+        ):
+            if value is not None and not least <= value < math.inf:
+                raise OptionError(f"the {name} of workers are {value}; give a number from {least} on")
         if (self.gpus or 0) > 1 and self.gpus != int(self.gpus):
             raise OptionError(f"a worker cannot have {self.gpus} GPUs; give a part of one, or a whole number")
 
@@ -47,8 +54,9 @@ def run_on_ray(
     """Process `tasks` on workers, each of which has one at a time; the others wait here, not in the cluster.
 
     Ray's own rules say which cluster it is: that of ``RAY_ADDRESS``, else the one that runs on this machine,
-    else a new one on this machine alone. On every machine msnvis, the inputs and the folders of results must
-    be there under the same names.
+    else a new one on this machine alone. On every machine msnvis, the inputs, the folders of results and the
+    current folder must be there under the same names. PyTorch has as many threads in every worker as here,
+    because on CPUs the last digits depend on their number.
 
     Args:
         make_work: makes what processes the videos, once a worker; picklable.
@@ -68,10 +76,16 @@ def run_on_ray(
     """
     options = options or RayOptions()
     with _cluster() as ray:
-        gpus = _gpus(ray, options)
-        count = min(_room(ray, options, gpus), len(tasks))
-        worker = ray.remote(num_cpus=options.cpus, num_gpus=gpus)(_Worker)
-        pool = _Pool(ray, lambda: worker.remote(make_work), count)
+        import torch
+
+        threads = torch.get_num_threads()
+        gpus = options.gpus
+        if gpus is None:
+            gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+        cpus = options.cpus or (1.0 if gpus else float(threads))
+        count = min(_room(ray.nodes(), cpus, gpus), options.workers or len(tasks), len(tasks))
+        worker = ray.remote(num_cpus=cpus, num_gpus=gpus)(_Worker)
+        pool = _Pool(ray, lambda: worker.remote(make_work, os.getcwd(), threads), count)
         try:
             pool.check_first()
             yield from pool.run(tasks, options.retries)
@@ -80,23 +94,31 @@ def run_on_ray(
 
 
 class _Worker:
-    """Lives in a process of its own; makes what it works with when it is first needed."""
+    """Lives in a process of its own, in `folder`; makes what it works with when it is first needed."""
 
-    def __init__(self, make_work: Callable[[], Work]) -> None:
-        self._make_work = make_work
+    def __init__(self, make_work: Callable[[], Work], folder: str, threads: int) -> None:
+        self._make_work, self._folder, self._threads = make_work, folder, threads
         self._work: Work | None = None
 
     def prepare(self) -> str | None:
         """What went wrong when models were loaded, as text, because not every error can be sent."""
         try:
-            self._work = self._work or self._make_work()
+            self._ready()
         except Exception as error:
             return str(error) or type(error).__name__
         return None
 
     def process(self, task: VideoTask) -> Outcome:
-        self._work = self._work or self._make_work()
-        return self._work(task)
+        return self._ready()(task)
+
+    def _ready(self) -> Work:
+        if self._work is None:
+            import torch
+
+            torch.set_num_threads(self._threads)
+            os.chdir(self._folder)  # names of inputs, weights and results may be relative
+            self._work = self._make_work()
+        return self._work
 
 
 class _Pool:
@@ -169,26 +191,23 @@ def _cluster() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _gpus(ray: Any, options: RayOptions) -> float:
-    if options.gpus is not None:
-        return options.gpus
-    return 1.0 if ray.cluster_resources().get("GPU") else 0.0
-
-
-def _room(ray: Any, options: RayOptions, gpus: float) -> int:
-    """Workers to start; raises `OptionError` where not one fits."""
-    has = ray.cluster_resources()
-    room = int(has.get("CPU", 0) // options.cpus)
-    if gpus:
-        # A part of a GPU must be on one of them.
-        there = has.get("GPU", 0)
-        room = min(room, int(there * int(1 / gpus) if gpus < 1 else there // gpus))
+def _room(nodes: Sequence[dict[str, Any]], cpus: float, gpus: float) -> int:
+    """How many workers `nodes`, as Ray lists them, have room for; raises `OptionError` where not one fits."""
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    room = 0
+    for has in alive:
+        here = int(has.get("CPU", 0) // cpus)
+        if gpus:
+            # A part of a GPU must be on one of them.
+            there = has.get("GPU", 0)
+            here = min(here, int(there) * int(1 / gpus) if gpus < 1 else int(there // gpus))
+        room += here
     if room < 1:
         raise OptionError(
-            f"the Ray cluster has {has.get('CPU', 0):g} cores and {has.get('GPU', 0):g} GPUs, too few for a "
-            f"worker with {options.cpus:g} and {gpus:g}; ask for less"
+            f"no machine of the Ray cluster has {cpus:g} cores and {gpus:g} GPUs for a worker; ask for less "
+            "with --worker-cpus and --worker-gpus"
         )
-    return min(room, options.workers or room)
+    return room
 
 
 def _failed(task: VideoTask, why: str) -> Outcome:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msnvis.engines.manifest import is_manifest, read_manifest
@@ -30,7 +31,7 @@ def list_tasks(inputs: Sequence[str], output: Path, *, restart: bool = False) ->
 
     Raises:
         InputError: a manifest cannot be read.
-        OptionError: a manifest gives one name to several videos, or is empty.
+        OptionError: one name is given to several videos.
 
     >>> [task.folder.name for task in list_tasks(["a/x.mp4", "b/X.mp4"], Path("out"))]
     ['x', 'X-2']
@@ -38,12 +39,14 @@ def list_tasks(inputs: Sequence[str], output: Path, *, restart: bool = False) ->
     named = [pair for given in inputs for pair in _expanded(given, output)]
     if [address for address, _ in named] == list(inputs) and len(named) == 1:
         return [VideoTask(named[0][0], output, restart, is_one_of_many=False)]
-    taken = {name.casefold() for _, name in named if name}
-    tasks = []
-    for address, name in named:
-        folder = output / (name or _free_name(source_name(address), taken))
-        tasks.append(VideoTask(address, folder, restart))
-    return tasks
+    given_names = Counter(name.casefold() for _, name in named if name)
+    if twice := [name for name, count in given_names.items() if count > 1]:
+        raise OptionError(f"two manifests give the name '{twice[0]}' to results; change one of them")
+    names = _FreeNames(given_names)
+    return [
+        VideoTask(address, output / (name or names.take(source_name(address))), restart)
+        for address, name in named
+    ]
 
 
 def _expanded(given: str, output: Path) -> Iterator[tuple[str, str | None]]:
@@ -84,11 +87,18 @@ def _videos(given: str, output: Path) -> list[str]:
     return sorted(videos, key=natural_key) or [given]
 
 
-def _free_name(name: str, taken: set[str]) -> str:
-    """`name`, with a number where another input has it already, in upper or lower case."""
-    free, number = name, 1
-    while free.casefold() in taken:
-        number += 1
-        free = f"{name}-{number}"
-    taken.add(free.casefold())
-    return free
+class _FreeNames:
+    """Names that are taken, in upper or lower case."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._latest = dict.fromkeys(taken, 1)  # the highest number tried with each
+
+    def take(self, name: str) -> str:
+        """`name`, with a number where it is taken."""
+        free, number = name, self._latest.get(name.casefold(), 0)
+        while free.casefold() in self._latest:
+            number += 1
+            free = f"{name}-{number}"
+        self._latest[name.casefold()] = max(number, 1)
+        self._latest.setdefault(free.casefold(), 1)
+        return free

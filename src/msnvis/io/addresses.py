@@ -22,6 +22,12 @@ def is_camera(text: str) -> bool:
     return text.isascii() and text.isdigit() and not Path(text).exists()
 
 
+def network_name(address: str) -> str:
+    """The last part of an address without query and password, for messages and files."""
+    path = address.split("://", 1)[-1].split("?", 1)[0].rstrip("/").rsplit("@", 1)[-1]
+    return file_name(path.rsplit("/", 1)[-1], "stream")
+
+
 def source_name(text: str) -> str:
     """What a source is called, fit to name a folder of results.
 
@@ -30,8 +36,7 @@ def source_name(text: str) -> str:
     """
     path = Path(text)
     if is_network(text):
-        address = text.split("://", 1)[1].split("?", 1)[0].rstrip("/").rsplit("@", 1)[-1]
-        return file_name(address.rsplit("/", 1)[-1], "stream")
+        return network_name(text)
     if is_camera(text):
         return f"camera{int(text)}"
     if path.is_dir():

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from msnvis.errors import InputError, OptionError
+from msnvis.io.addresses import network_name
 from msnvis.io.decoding import Clock, Upright, decode, open_container, video_stream
-from msnvis.io.names import file_name
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window, fit, working_size
 from msnvis.io.waiting import Waiter, interruptible
 
@@ -222,7 +222,7 @@ class NetworkStream(LiveSource):
     kind = "network stream"
 
     def __init__(self, address: str, window: Window, max_side: int | None, patience: Patience) -> None:
-        super().__init__(_short(address), window, patience)
+        super().__init__(network_name(address), window, patience)
         self._address = address
         self._beginning: object = None
         self._passed = -math.inf  # seconds on the clock of the connection
@@ -278,9 +278,3 @@ def _quiet_opencv() -> Iterator[None]:
         yield
     finally:
         cv2.utils.logging.setLogLevel(level)
-
-
-def _short(address: str) -> str:
-    """A name for messages and files: the last part of the address without query and password."""
-    path = address.split("://", 1)[-1].split("?", 1)[0].rstrip("/").rsplit("@", 1)[-1]
-    return file_name(path.rsplit("/", 1)[-1], "stream")
