@@ -1,5 +1,6 @@
 """`msnvis run` on streams that drop out, and on inputs that give no frame or not all of them."""
 
+import inspect
 import json
 import os
 import re
@@ -9,6 +10,9 @@ import pytest
 import squares
 from command import files_in, msnvis
 from dropping import dropping_server
+
+from msnvis.cli.run import run
+from msnvis.io.live import RECONNECT_SECONDS
 
 PARTS = ("--segmenter", "squares", "--classifier", "none", "-f", "ytvis")
 
@@ -42,6 +46,15 @@ def test_a_stream_that_drops_out_has_a_cut_and_a_gap_there(clip, tmp_path):
         seen = [index for index, mask in enumerate(track["segmentations"]) if mask]
         assert max(seen) < 8 or min(seen) >= 8
     assert json.loads((tmp_path / "out" / "run.json").read_text())["gaps"] == video["gaps"]
+
+
+def test_the_default_is_that_of_the_library():
+    assert inspect.signature(run).parameters["reconnect"].default == RECONNECT_SECONDS
+
+
+def test_patience_that_makes_no_sense_is_one_sentence(clip, tmp_path):
+    outcome = msnvis("run", clip, "-o", tmp_path / "out", *PARTS, "--reconnect", "-1")
+    assert outcome.code == 2 and "--reconnect" in outcome.err and not (tmp_path / "out").exists()
 
 
 def test_ctrl_c_while_waiting_for_a_stream_ends_at_once_with_what_there_is(clip, tmp_path):
