@@ -16,13 +16,14 @@ from msnvis.propagators import Propagator, create_propagator
 from msnvis.propagators.cfbi import create_network
 from msnvis.propagators.cfbi.propagator import CFBIPropagator
 from msnvis.propagators.flow import FlowPropagator
+from msnvis.propagators.transformers_propagator import TransformersPropagator
 
 Make = Callable[[], Propagator]
 
 
 def _video_model(kind: str, folder: Path) -> Make:
-    name = f"transformers:{tiny_video_models.save(kind, folder)}"
-    return lambda: create_propagator(name, device="cpu")
+    first = create_propagator(f"transformers:{tiny_video_models.save(kind, folder)}", device="cpu")
+    return lambda: TransformersPropagator(first.model, first.processor)
 
 
 def _cfbi(name: str, folder: Path) -> Make:
