@@ -80,11 +80,17 @@ def test_all_propagators_are_tested():
     assert tested == propagators.entries().keys()
 
 
-class TestContract:
-    def test_ids_are_kept_and_in_the_order_given(self, make):
-        assert [list(carried) for carried in play(make())] == IDS
+@pytest.fixture(scope="module")
+def played(make):
+    """What a new propagator answers."""
+    return play(make())
 
-    def test_ids_are_only_names(self, make):
+
+class TestContract:
+    def test_ids_are_kept_and_in_the_order_given(self, played):
+        assert [list(carried) for carried in played] == IDS
+
+    def test_ids_are_only_names(self, make, played):
         names = {4: 0, -2: 2**40, 7: 3}
         propagator = make()
         propagator.start(FRAMES[0], {names[id_]: mask for id_, mask in FIRST.items()})
@@ -93,12 +99,12 @@ class TestContract:
             renamed = {names[id_]: mask for id_, mask in decided.masks.items()}
             forget = frozenset(names[id_] for id_ in decided.forget)
             got.append(propagator.step(frame, Corrections(renamed, forget)))
-        expected = [{names[id_]: mask for id_, mask in carried.items()} for carried in play(make())]
+        expected = [{names[id_]: mask for id_, mask in carried.items()} for carried in played]
         assert_same(got, expected)
 
-    def test_masks_are_neither_empty_nor_full(self, make):
+    def test_masks_are_neither_empty_nor_full(self, played):
         """Else the other tests would compare nothing."""
-        carried = [mask for masks in play(make()) for id_, mask in masks.items() if id_ != 7]
+        carried = [mask for masks in played for id_, mask in masks.items() if id_ != 7]
         assert len({mask.tobytes() for mask in carried}) > len(carried) / 2
         assert np.mean([0.001 < mask.mean() < 0.999 for mask in carried]) > 0.5
 
@@ -114,13 +120,13 @@ class TestContract:
         propagator.step(image, Corrections({2: mask}))
         assert (image == scene((20, 30))).all() and (mask == square(20, 30)).all()
 
-    def test_nothing_leaks_between_videos(self, make):
-        used, expected = make(), play(make())
+    def test_nothing_leaks_between_videos(self, make, played):
+        used = make()
         other = texture(1, 60, 70)
         used.start(other, {4: square(10, 10, 20, 60, 70), 9: square(30, 20, 20, 60, 70)})
         used.step(other[::-1].copy(), Corrections({5: square(0, 0, 30, 60, 70)}))
-        assert_same(play(used), expected)
-        assert_same(play(used), expected)
+        assert_same(play(used), played)
+        assert_same(play(used), played)
 
     def test_saved_state_goes_on_with_the_same_masks(self, make):
         """Saved after each frame and restored in another propagator that has seen a whole video."""
