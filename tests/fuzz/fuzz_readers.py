@@ -592,6 +592,7 @@ READERS: dict[str, Reader] = {
     "pair recipe": Reader(files_of(make_recipe), read_recipe),
     "training images": Reader(files_of(make_training), read_training),
     "store journal": Reader(files_of(make_kept), read_kept, "results/.msnvis/journal"),
+    "store checkpoint": Reader(files_of(make_kept), read_kept, "results/.msnvis/checkpoint"),
     "command convert ytvis": Reader(
         files_of(make_written("ytvis")), partial(read_command, partial(command_convert, "ytvis"))
     ),

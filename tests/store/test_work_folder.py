@@ -1,9 +1,14 @@
 import json
 import os
+import tempfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.store import WorkFolder
@@ -170,10 +175,27 @@ def test_what_json_cannot_hold_is_not_written(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_files_that_are_no_checkpoints_are_refused(tmp_path):
-    save_file({"a": np.zeros(1)}, tmp_path / "weights")
-    save_file({"a": np.zeros(1)}, tmp_path / "other", metadata={"state": '{"x": {"array": "b"}}'})
-    save_file({"a": np.zeros(1)}, tmp_path / "deep", metadata={"state": "[" * 100_000})
-    for name in ("weights", "other", "deep"):
+@given(st.integers(0, 10**6), st.integers(1, 255))
+@settings(max_examples=60, deadline=None)
+def test_a_single_wrong_byte_is_noticed(position, difference):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "state")
+        write_checkpoint(path, {"frame": 3, "votes": np.arange(9.0), "cuts": [1, 2]})
+        data = bytearray(path.read_bytes())
+        data[position % len(data)] ^= difference
+        path.write_bytes(data)
         with pytest.raises(InputError, match="damaged"):
-            read_checkpoint(tmp_path / name)
+            read_checkpoint(path)
+
+
+def test_files_that_are_no_checkpoints_are_refused(tmp_path):
+    zeros = {"a": np.zeros(1)}
+    for name, text in (("other", '{"x": {"array": "b"}}'), ("deep", "[" * 100_000), ("not text", "\udcff")):
+        content = np.frombuffer(text.encode(errors="surrogateescape"), np.uint8)
+        data = save(zeros | {"state": content})
+        (tmp_path / name).write_bytes(zlib.crc32(data).to_bytes(4, "little") + data)
+    (tmp_path / "weights").write_bytes(save(zeros))
+    (tmp_path / "empty").touch()
+    for path in tmp_path.iterdir():
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint(path)

@@ -1,20 +1,23 @@
-"""The state of a run as one file: numbers and text as JSON, arrays as in safetensors, never pickles."""
+"""The state of a run as one file: a checksum, then text as JSON and arrays, as in safetensors; never pickles."""
 
 from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from msnvis.errors import InputError
 from msnvis.io.atomic import told
 
+#: The JSON text, beside the arrays, whose names are numbers.
 _STATE = "state"
+_CHECKSUM_BYTES = 4
 #: The JSON object that stands for an array has this one key.
 _ARRAY = "array"
 
@@ -36,10 +39,11 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     arrays: dict[str, np.ndarray] = {}
     text = json.dumps(_without_arrays(state, arrays))
-    data = save(arrays, metadata={_STATE: text})
+    data = save(arrays | {_STATE: np.frombuffer(text.encode(), np.uint8)})
     new = path.with_name(path.name + ".new")
     with told(path):
         with new.open("wb") as file:
+            file.write(_checksum(data))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -49,12 +53,19 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What was given to `write_checkpoint`; raises `InputError` where it is something else."""
+    content = path.read_bytes()
+    checksum, data = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
     try:
-        with safe_open(path, framework="np") as file:
-            state = json.loads((file.metadata() or {})[_STATE])
-            return _with_arrays(state, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        if checksum != _checksum(data):
+            raise ValueError("the checksum does not fit")
+        arrays = {name: array.copy() for name, array in load(data).items()}  # its arrays are read-only
+        return _with_arrays(json.loads(arrays.pop(_STATE).tobytes()), arrays)
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged; begin the run anew") from error
+
+
+def _checksum(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _without_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
