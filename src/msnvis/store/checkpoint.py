@@ -1,4 +1,4 @@
-"""The state of a run as one file: a checksum, then text as JSON and arrays, as in safetensors; never pickles."""
+"""The state of a run as one file: a checksum, then text as JSON and arrays, as in safetensors; no pickles."""
 
 from __future__ import annotations
 
