@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msnvis.errors import MissingExtraError, MsnvisError, TensorsError, WeightsError
+from msnvis.errors import MissingExtraError, MsnvisError, WeightsError
 from msnvis.weights.files import is_offline
+from msnvis.weights.state import check_tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -82,7 +83,10 @@ def load_whole(model_class: type[PreTrainedModel], folder: str, **options: Any) 
         OSError: files are missing.
     """
     from safetensors import SafetensorError
+    from transformers.utils import logging
 
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the table of missing tensors says that training is called for
     try:
         model, report = model_class.from_pretrained(
             folder,
@@ -96,19 +100,13 @@ def load_whole(model_class: type[PreTrainedModel], folder: str, **options: Any) 
         raise WeightsError(
             f"the weights in {folder} are damaged or incomplete ({_first_line(error)}); get them again"
         ) from error
+    finally:
+        logging.set_verbosity(verbosity)
     reshaped = sorted({name for name, *_ in report["mismatched_keys"]})
     # What is computed from the configuration may be missing.
     parameters = {name for name, _ in model.named_parameters()}
     missing = sorted(parameters & set(report["missing_keys"]) - set(reshaped))
-    if missing or reshaped:
-        raise TensorsError(
-            f"the weights in {folder} lack {len(missing)} tensors of a {model.config.model_type} and have "
-            f"{len(reshaped)} of another shape, such as '{(missing + reshaped)[0]}'; give those of a whole "
-            f"{type(model).__name__}",
-            missing,
-            [],
-            reshaped,
-        )
+    check_tensors(folder, type(model).__name__, missing, [], reshaped)
     return model.eval()
 
 

@@ -124,13 +124,23 @@ def load_state(
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     unknown = [k for k in state if k not in own]
     reshaped = [k for k in own if k in state and state[k].shape != tensors[own[k]].shape]
+    check_tensors(path, type(model).__name__, missing, unknown, reshaped)
+    model.load_state_dict({own[k]: value for k, value in state.items()}, strict=False)
+
+
+def check_tensors(
+    path: str | Path, kind: str, missing: list[str], unknown: list[str], reshaped: list[str]
+) -> None:
+    """Refuse the weights at `path`, of a network of this `kind`, if any tensor is in one of the lists.
+
+    Raises:
+        TensorsError: one is.
+    """
     found = (missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape")
     problems = [f"{len(names)} {what} ({_some(names)})" for names, what in found if names]
     if problems:
-        kind = type(model).__name__
         text = f"{path} does not hold the weights of this {kind}: tensors {'; '.join(problems)}"
         raise TensorsError(text, missing, unknown, reshaped)
-    model.load_state_dict({own[k]: value for k, value in state.items()}, strict=False)
 
 
 def _check_archive(path: Path) -> None:
