@@ -10,7 +10,7 @@ from command import msnvis
 from fuzz_mutations import NAMES
 from fuzz_readers import READERS
 
-from msnvis.io.live import _short
+from msnvis.io.addresses import network_name
 from msnvis.io.names import file_name
 from msnvis.io.readers import open_source
 
@@ -112,7 +112,7 @@ def test_inputs_with_odd_names_get_folders_of_their_own_in_the_output(inner):
     ],
 )
 def test_addresses_are_named_after_their_last_part(address, name):
-    assert _short(address) == name
+    assert network_name(address) == name
 
 
 def test_a_source_is_never_called_after_a_folder_above(tmp_path):
