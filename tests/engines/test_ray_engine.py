@@ -155,5 +155,5 @@ def test_a_video_that_kills_every_worker_fails_alone(ray_is_there, videos, tmp_p
     ray_is_there.unlink(missing_ok=True)
     options = ("--engine", "ray", "--worker-retries", "0", "--segmenter", "doomed", *OPTIONS)
     outcome = msnvis("run", tasks_file, "-o", tmp_path / "out", *options)
-    assert outcome.code == 1
-    assert "1 workers were lost with it" in outcome.err and "1 of 2 inputs failed" in outcome.err
+    assert outcome.code == 2
+    assert "its worker was lost in attempt 1 of 1" in outcome.err and "1 of 2 inputs failed" in outcome.err

@@ -148,7 +148,7 @@ class _Pool:
             try:
                 outcome = self._ray.get(done[0])
             except self._ray.exceptions.RayTaskError as error:
-                outcome = _failed(task, f"unexpected {_first_line(error.cause)}")
+                outcome = _failed(task, f"unexpected {_first_line(error.cause)}", is_ours=True)
             except self._ray.exceptions.RayError as error:
                 self._ray.kill(worker)
                 worker = self._start()
@@ -156,7 +156,11 @@ class _Pool:
                     waiting.appendleft((replace(task, restart=False), losses + 1))
                     outcome = None
                 else:
-                    outcome = _failed(task, f"{losses + 1} workers were lost with it ({_first_line(error)})")
+                    why = (
+                        f"its worker was lost in attempt {losses + 1} of {retries + 1} ({_first_line(error)})"
+                    )
+                    remedy = "where memory is short, give fewer --workers"
+                    outcome = _failed(task, f"{why}; {remedy}", is_ours=False)
             self._idle.append(worker)
             if outcome is not None:
                 yield outcome
@@ -210,8 +214,8 @@ def _room(nodes: Sequence[dict[str, Any]], cpus: float, gpus: float) -> int:
     return room
 
 
-def _failed(task: VideoTask, why: str) -> Outcome:
-    return Outcome(task.address, str(task.folder), "failed", f"{task.address}: {why}", is_ours=True)
+def _failed(task: VideoTask, why: str, *, is_ours: bool) -> Outcome:
+    return Outcome(task.address, str(task.folder), "failed", f"{task.address}: {why}", is_ours=is_ours)
 
 
 def _first_line(error: BaseException) -> str:
