@@ -38,7 +38,7 @@ _NOTE_ON_0 = (
 #: With fewer, another process costs more than it saves.
 _VIDEOS_PER_WORKER = 20
 #: For processes; each portion costs a start of all of them.
-_MASKS_PER_PORTION = 60_000
+_MASKS_PER_PORTION = 150_000
 
 
 @contextmanager
