@@ -21,7 +21,7 @@ def test_what_is_valid_is_read(guard, name):
     assert outcome.verdict == "read", outcome.text
 
 
-def check(guard, name, profile):
+def check_hostile(guard, name, profile):
     @settings(profile, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.randoms(use_true_random=False))
     def attempt(random):
@@ -33,10 +33,10 @@ def check(guard, name, profile):
 
 @pytest.mark.parametrize("name", READERS)
 def test_no_mutated_file_brings_a_reader_down(guard, name):
-    check(guard, name, QUICK)
+    check_hostile(guard, name, QUICK)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_no_mutated_file_of_many_brings_a_reader_down(guard, name):
-    check(guard, name, LONG)
+    check_hostile(guard, name, LONG)

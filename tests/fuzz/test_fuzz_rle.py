@@ -73,13 +73,15 @@ def test_any_runs_are_a_mask_or_refused(counts):
 @quick
 @given(ANYTHING)
 def test_anything_is_a_mask_or_refused(segmentation):
-    checked(segmentation, SIZE)
+    mask = checked(segmentation, SIZE)
+    assert mask is None or mask.shape == SIZE
 
 
 @quick
 @given(st.lists(st.lists(st.floats() | NUMBERS, max_size=10), max_size=3))
 def test_any_polygons_are_a_mask_or_refused(polygons):
-    checked(polygons, SIZE)
+    mask = checked(polygons, SIZE)
+    assert mask is None or mask.shape == SIZE
 
 
 @pytest.mark.parametrize(

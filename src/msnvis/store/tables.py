@@ -6,11 +6,14 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 
 from msnvis.masks import RLE
 from msnvis.store.journal import Journal, Record
+
+Value = TypeVar("Value")
 
 #: Masks of one frame that lie this close together, in bytes, are read at once.
 _NEAR = 2**18
@@ -131,15 +134,32 @@ class MaskTable:
             self._places.clear()
 
 
-class StoredMasks(Mapping[int, RLE]):
-    """Frame index -> mask, as `Track.rles` has it, read from the journal at each look; frames ascend.
+class _ByFrame(Mapping[int, Value]):
+    """Frame index -> value; frames ascend. A copy or a pickle of it is a dict."""
 
-    A copy or a pickle of it is a dict.
-    """
+    def __init__(self) -> None:
+        self._frames = array("q")
+
+    def __contains__(self, frame: object) -> bool:
+        return _is_in(self._frames, frame)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return dict, (dict(self),)
+
+
+class StoredMasks(_ByFrame[RLE]):
+    """Frame index -> mask, as `Track.rles` has it, read from the journal at each look."""
 
     def __init__(self, journal: Journal, size: tuple[int, int]) -> None:
+        super().__init__()
         self._journal, self._size = journal, size
-        self._frames, self._offsets, self._lengths = array("q"), array("q"), array("q")
+        self._offsets, self._lengths = array("q"), array("q")
 
     def append(self, frame: int, place: tuple[int, int]) -> None:
         """Add the mask at `place` in a frame that comes after all others."""
@@ -152,24 +172,13 @@ class StoredMasks(Mapping[int, RLE]):
         counts = self._journal.read(self._offsets[row], self._lengths[row])
         return {"size": list(self._size), "counts": counts}
 
-    def __contains__(self, frame: object) -> bool:
-        return _is_in(self._frames, frame)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._frames)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return dict, (dict(self),)
-
-
-class StoredScores(Mapping[int, float]):
-    """Frame index -> score, as `Track.frame_scores` has it, in 16 bytes a frame; frames ascend."""
+class StoredScores(_ByFrame[float]):
+    """Frame index -> score, as `Track.frame_scores` has it, in 16 bytes a frame."""
 
     def __init__(self) -> None:
-        self._frames, self._scores = array("q"), array("d")
+        super().__init__()
+        self._scores = array("d")
 
     def append(self, frame: int, score: float) -> None:
         """Add the score in a frame that comes after all others."""
@@ -178,18 +187,6 @@ class StoredScores(Mapping[int, float]):
 
     def __getitem__(self, frame: int) -> float:
         return self._scores[_find(self._frames, frame)]
-
-    def __contains__(self, frame: object) -> bool:
-        return _is_in(self._frames, frame)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._frames)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return dict, (dict(self),)
 
 
 def _find(frames: array, frame: int) -> int:

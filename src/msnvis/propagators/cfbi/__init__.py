@@ -31,15 +31,32 @@ def create_network(name: str) -> CFBI:
     return CFBI(MobileNetV2() if name == "cfbi-mobilenet" else ResNet101())
 
 
-def _create(
+def create_cfbi(
     name: str,
-    weights: str | Path | None,
-    device: str,
-    scales: Sequence[float],
-    flip: bool,
-    max_side: int | None,
-    max_references: int,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    max_side: int | None = None,
+    max_references: int = 5,
 ) -> CFBIPropagator:
+    """CFBI with the weights of its authors.
+
+    Args:
+        name: ``cfbi`` or ``cfbi-mobilenet``.
+        weights: an official checkpoint or one of the same names and shapes; the one that `msnvis weights`
+            knows by the part's name when not given.
+        device: ``auto``, ``cpu``, ``cuda``...
+        scales: of the frames; the probabilities are averaged. The paper takes `PAPER_SCALES`, and `flip`.
+        flip: look at each frame mirrored as well.
+        max_side: longest side in pixels, before scaling; 1040 with scale 1 alone and 800 otherwise when not
+            given, as in the official code.
+        max_references: how many frames in which objects joined are remembered; each costs memory and time.
+
+    Raises:
+        OptionError: an option makes no sense.
+        WeightsError: the weights are missing, broken or of another network.
+    """
     from msnvis.devices import pick_device
     from msnvis.propagators.cfbi.checkpoint import load_cfbi
     from msnvis.propagators.cfbi.propagator import CFBIPropagator
@@ -59,55 +76,6 @@ def _create(
     return CFBIPropagator(network, tuple(scales), flip, max_side, max_references)
 
 
-@propagators.register(
-    "cfbi",
-    summary="the paper's: matching with the first and the previous frame, ResNet-101",
-    needs="weights fetched by hand",
-)
-def create_cfbi(
-    weights: str | Path | None = None,
-    device: str = "auto",
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    max_side: int | None = None,
-    max_references: int = 5,
-) -> CFBIPropagator:
-    """CFBI with ResNet-101.
-
-    Args:
-        weights: an official checkpoint or one of the same names and shapes; the one that `msnvis weights`
-            knows by the part's name when not given.
-        device: ``auto``, ``cpu``, ``cuda``...
-        scales: of the frames; the probabilities are averaged. The paper takes `PAPER_SCALES`, and `flip`.
-        flip: look at each frame mirrored as well.
-        max_side: longest side in pixels, before scaling; 1040 with scale 1 alone and 800 otherwise when not
-            given, as in the official code.
-        max_references: how many frames in which objects joined are remembered; each costs memory and time.
-
-    Raises:
-        OptionError: an option makes no sense.
-        WeightsError: the weights are missing, broken or of another network.
-    """
-    return _create("cfbi", weights, device, scales, flip, max_side, max_references)
-
-
-@propagators.register(
-    "cfbi-mobilenet",
-    summary="the same with MobileNetV2, quicker",
-    needs="weights fetched by hand",
-)
-def create_cfbi_mobilenet(
-    weights: str | Path | None = None,
-    device: str = "auto",
-    scales: Sequence[float] = (1.0,),
-    flip: bool = False,
-    max_side: int | None = None,
-    max_references: int = 5,
-) -> CFBIPropagator:
-    """CFBI with MobileNetV2; see `create_cfbi`."""
-    return _create("cfbi-mobilenet", weights, device, scales, flip, max_side, max_references)
-
-
 def read_published(name: str, path: Path) -> dict[str, Tensor]:
     """The state dict of our network from an official checkpoint."""
     from msnvis.propagators.cfbi.checkpoint import load_cfbi
@@ -117,5 +85,11 @@ def read_published(name: str, path: Path) -> dict[str, Tensor]:
     return network.state_dict()
 
 
-for _name in ("cfbi", "cfbi-mobilenet"):
+for _name, _summary in (
+    ("cfbi", "the paper's: matching with the first and the previous frame, ResNet-101"),
+    ("cfbi-mobilenet", "the same with MobileNetV2, quicker"),
+):
+    propagators.register(_name, summary=_summary, needs="weights fetched by hand")(
+        partial(create_cfbi, _name)
+    )
     converters.register(_name, summary="checkpoints of z-x-yang/CFBI")(partial(read_published, _name))
