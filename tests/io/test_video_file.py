@@ -223,7 +223,10 @@ NOISE = list(np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "ts", "avi"])
 def test_truncated_video_gives_the_frames_it_has_and_a_warning(tmp_path, ending):
     options = {"movflags": "faststart"} if ending == "mp4" else {}
-    whole = write_video(tmp_path / f"whole.{ending}", images=NOISE, container_options=options)
+    # With several threads x264 may make other bytes, and a cut that falls between two packets is not noticed.
+    whole = write_video(
+        tmp_path / f"whole.{ending}", images=NOISE, options={"threads": "1"}, container_options=options
+    )
     cut = tmp_path / f"cut.{ending}"
     cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
     expected = read(open_source(whole).frames())
