@@ -14,12 +14,12 @@ from msnvis import masks as mask_ops
 from msnvis.errors import OptionError, UnknownPartError
 from msnvis.io.readers import Frame, FrameSource, source_from_frames
 from msnvis.merging.directions import DirectionMatcher
-from msnvis.store import DetectionStore
 from msnvis.pipeline import ProgressEvent, VideoInstanceSegmenter
 from msnvis.propagators import propagators
 from msnvis.segmenters import Segmenter, classifiers, segmenters
 from msnvis.segmenters.classifier import Classifier
 from msnvis.selection import selectors
+from msnvis.store import DetectionStore
 from msnvis.structures import Detections, Track, VideoInstances
 
 HEIGHT, WIDTH = 72, 128

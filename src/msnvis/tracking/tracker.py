@@ -189,7 +189,7 @@ class Tracker:
         self.votes = {id_: self.votes[id_] for id_ in self._tracks}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that was learnt of the video so far, the propagator's part included, as JSON and arrays hold it.
+        """All that was learnt of the video so far, also by the propagator, as JSON and arrays hold it.
 
         Given to `load_state_dict` of a new tracker with the same parts and options, it goes on alike.
         """
