@@ -287,6 +287,15 @@ def test_compressed_runs_are_taken_only_where_they_are_a_mask(counts):
     assert areas == sum(counts[1::2])
 
 
+@pytest.mark.parametrize(
+    ("counts", "size"), [([2**31], (3, 4)), ([2**32 - 1, 0, 2**32 - 1], (2**20, 2**20)), ([13], (3, 4))]
+)
+def test_runs_longer_than_the_frame_never_reach_pycocotools(counts, size):
+    """It would write behind the end of its memory."""
+    with pytest.raises(ValueError, match="longer than the frame"):
+        mask_ops.compress_runs(counts, size)
+
+
 @given(mask_stacks())
 @quick
 def test_runs_are_compressed_to_what_encode_gives(masks):

@@ -330,13 +330,13 @@ def _area(counts: bytes) -> int:
 
 
 def compress_runs(counts: list[int], size: tuple[int, int]) -> RLE:
-    """The mask of run lengths, many times faster than `from_json` since nothing is checked but their type.
+    """The mask of run lengths, many times faster than `from_json`; whether they fill the frame is not checked.
 
     Args:
         counts: lengths of the runs of background and foreground in turn, which should add up to a frame.
         size: ``(height, width)`` of the frame.
 
-    Raises TypeError or ValueError for what is no length.
+    Raises TypeError or ValueError for what is no length, or longer than the frame.
 
     >>> compress_runs([1, 2, 1], (2, 2))
     {'size': [2, 2], 'counts': b'121'}
@@ -345,6 +345,9 @@ def compress_runs(counts: list[int], size: tuple[int, int]) -> RLE:
         runs = np.frombuffer(array("I", counts), np.uint32)
     except OverflowError:
         raise ValueError("a run that is negative or longer than any frame") from None
+    # pycocotools has room for six characters a run, which 30 bits need, and writes beyond it without a check.
+    if runs.max(initial=0) > min(size[0] * size[1], MAX_PIXELS):
+        raise ValueError("a run that is longer than the frame")
     return coco_mask.frPyObjects({"size": list(size), "counts": runs}, *size)
 
 
