@@ -330,7 +330,7 @@ def _area(counts: bytes) -> int:
 
 
 def compress_runs(counts: list[int], size: tuple[int, int]) -> RLE:
-    """The mask of run lengths, many times faster than `from_json`; whether they fill the frame is not checked.
+    """The mask of run lengths, many times faster than `from_json`; that they fill the frame is not checked.
 
     Args:
         counts: lengths of the runs of background and foreground in turn, which should add up to a frame.
