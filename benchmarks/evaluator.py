@@ -5,10 +5,11 @@
 
 Makes its own inputs: in each video, outlines of hundreds of runs that move over frames of 720p, and tracks
 that follow them roughly, spread over `--classes` of 40 classes. (Masks of DAVIS at 480p have 600 runs in the
-mean, these have 500.) Evaluates them with one process and with `--workers`, then with the reference in one
-process, then as at first once more, and checks that all twelve statistics are equal. Prints milliseconds a
-video, by the clock and of all processors together, and how many times as long the reference takes: the runs
-before and after it tell how steady the machine is. Last, which part of the time each step takes.
+mean, these have 500.) Evaluates them with one process and with `--workers`, three times each, then with the
+reference in one process, then as at first once more, and checks that all twelve statistics are equal. Prints
+milliseconds a video, by the clock and of all processors together, and how many times as long the reference
+takes as the median evaluation: all of them tell how steady the machine is. Last, which part of the time each
+step takes.
 
 The reference has the structure of the official ``ytvoseval.py`` (youtubevos/cocoapi): area and box of each
 mask on loading, then for each video and class two merges of each pair of masks in each frame, and the area of
@@ -17,7 +18,7 @@ both, then loops over area ranges, thresholds, tracks and objects. The original 
 With `--lists` the ground truth holds uncompressed run lengths, as YouTube-VIS publishes it.
 
 With ``--memory`` it writes results of an OVIS-like size into a temporary file instead, evaluates them in a
-process of its own, and prints by how much that grew.
+process of its own, and prints the most memory that this one and its workers held together (Linux only).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import cProfile
 import json
 import os
 import pstats
+import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -67,6 +70,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--classes", type=int, default=1, help="over which a video's objects are spread")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of the evaluation")
+    parser.add_argument("--rounds", type=int, default=3, help="evaluations before the reference and after it")
     parser.add_argument("--lists", action="store_true", help="ground truth as uncompressed run lengths")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     return parser.parse_args()
@@ -279,23 +283,28 @@ def measure_time(arguments: argparse.Namespace) -> None:
         f"{np.mean(lengths):.0f} characters a mask"
     )
 
-    def both() -> list[tuple[Any, Cost]]:
+    def rounds() -> list[dict[int, tuple[Any, Cost]]]:
         numbers = dict.fromkeys((1, arguments.workers))
-        return [timed(lambda workers=n: evaluate(results, truth, workers=workers)) for n in numbers]
+        return [
+            {n: timed(lambda n=n: evaluate(results, truth, workers=n)) for n in numbers}
+            for _ in range(arguments.rounds)
+        ]
 
-    before = both()
+    before = rounds()
     expected, theirs = timed(lambda: Reference(truth, results).statistics())
-    after = both()
-    for report, _ in (*before, *after):
+    done = before + rounds()
+    for report, _ in (run for all_runs in done for run in all_runs.values()):
         np.testing.assert_allclose(list(report.statistics.values()), expected, rtol=0, atol=1e-12)
-    print(before[0][0].table("both", sizes=True))
+    print(before[0][1][0].table("both", sizes=True))
     print(f"milliseconds a video; official structure: {told(theirs, arguments.videos)}")
-    for workers, (_, first), (_, second) in zip((1, arguments.workers), before, after, strict=False):
-        ratios = [2 * whole / (a + b) for whole, a, b in zip(theirs, first, second, strict=True)]
+    for workers in done[0]:
+        costs = [all_runs[workers][1] for all_runs in done]
+        middle = Cost(*map(statistics.median, zip(*costs, strict=True)))
         print(
-            f"{workers} worker{'s' * (workers > 1)}: {told(first, arguments.videos)} before and "
-            f"{told(second, arguments.videos)} after it: {ratios[0]:.1f} times as fast by the clock, "
-            f"{ratios[1]:.1f} times by work"
+            f"{workers} worker{'s' * (workers > 1)}, median of {len(costs)} runs before and after it: "
+            f"{told(middle, arguments.videos)}, {theirs.clock / middle.clock:.1f} times as fast by the "
+            f"clock, {theirs.processor / middle.processor:.1f} times by work; by the clock "
+            + " ".join(f"{1000 * cost.clock / arguments.videos:.2f}" for cost in costs)
         )
     print_steps(lambda: evaluate(results, truth))
 
@@ -325,18 +334,24 @@ def print_steps(run: Callable[[], Any]) -> None:
     )
 
 
-#: Run in a process of its own; prints the peak memory in kilobytes before and after. Linux only: what
-#: `resource` tells of a new process includes its parent's.
+#: Run in a process of its own; starts when it is told to.
 CHILD = """
-import re, sys
-from pathlib import Path
+import sys
 from msnvis.evaluation import evaluate
-def peak():
-    return re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)
-before = peak()
+print("ready", flush=True)
+sys.stdin.readline()
 evaluate(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]))
-print(before, peak())
 """
+
+
+def memory_of(process: int) -> float:
+    """MB that a process and those it made hold, what they share counted once (Linux: "Pss"); 0 when ended."""
+    try:
+        own = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(own.group(1)) / 1024 if own else 0.0) + sum(memory_of(int(child)) for child in children)
 
 
 def measure_memory(arguments: argparse.Namespace) -> None:
@@ -354,12 +369,21 @@ def measure_memory(arguments: argparse.Namespace) -> None:
         sizes = [file.stat().st_size / 1e6 for file in (results, truth)]
         start = time.perf_counter()
         command = [sys.executable, "-c", CHILD, str(results), str(truth), str(arguments.workers)]
-        before, after = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            before = most = memory_of(process.pid)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            while process.poll() is None:
+                most = max(most, memory_of(process.pid))
+                time.sleep(0.02)
         seconds = time.perf_counter() - start
+    if process.returncode:
+        raise SystemExit("the evaluation failed")
     print(
         f"{arguments.videos * arguments.tracks} tracks of {arguments.frames} frames, files of "
-        f"{sizes[0]:.0f} MB and {sizes[1]:.0f} MB: {after / 1024:.0f} MB, "
-        f"{(after - before) / 1024:.0f} MB more than before, {seconds:.0f} s"
+        f"{sizes[0]:.0f} MB and {sizes[1]:.0f} MB, {arguments.workers} workers: {most:.0f} MB in all "
+        f"processes together, {most - before:.0f} MB more than before, {seconds:.0f} s"
     )
 
 

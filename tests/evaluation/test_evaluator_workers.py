@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from msnvis import masks as mask_ops
 from msnvis.errors import InputError, MsnvisError, OptionError
@@ -49,18 +53,35 @@ def inputs():
     return results, {"videos": videos, "categories": categories, "annotations": annotations}
 
 
-@pytest.mark.parametrize("at_a_time", [1, 40, 10**6])
+@pytest.mark.parametrize("in_file", [1, 40, 10**6, None], ids=lambda at_a_time: f"portions-{at_a_time}")
 @pytest.mark.parametrize("class_agnostic", [False, True])
-def test_the_number_of_workers_changes_nothing(inputs, at_a_time, class_agnostic, monkeypatch):
-    monkeypatch.setattr(evaluator, "_MASKS_PER_PORTION", at_a_time * 6)
-    one = evaluate(*inputs, class_agnostic=class_agnostic, bootstrap=5)
-    two = evaluate(*inputs, class_agnostic=class_agnostic, bootstrap=5, workers=2)
+def test_the_number_of_workers_changes_nothing(inputs, in_file, class_agnostic, monkeypatch, tmp_path):
+    results, truth = inputs
+    one = evaluate(results, truth, class_agnostic=class_agnostic, bootstrap=5)
+    if in_file:  # only what is read from a file meanwhile is worked on in portions
+        monkeypatch.setattr(evaluator, "_MASKS_PER_PORTION", in_file * 6)
+        results = tmp_path / "results.json"
+        results.write_text(json.dumps(inputs[0]))
+    two = evaluate(results, truth, class_agnostic=class_agnostic, bootstrap=5, workers=2)
     assert 0 < one.statistics["mAP"] < 1
     assert one.to_dict() == two.to_dict()
     np.testing.assert_array_equal(one.precision, two.precision)
     for first, second in zip(one.matches, two.matches, strict=True):
         np.testing.assert_array_equal(first.matches, second.matches)
         np.testing.assert_array_equal(first.tracks.iou, second.tracks.iou)
+
+
+class _Masks(NamedTuple):
+    num_masks: int
+
+
+@given(st.lists(st.integers(1, 9)), st.integers(0, 20))
+def test_a_portion_holds_as_much_as_it_may(sizes, most):
+    portions = list(evaluator._portions(map(_Masks, sizes), most))
+    assert [batch.num_masks for portion in portions for batch in portion] == sizes
+    totals = [sum(batch.num_masks for batch in portion) for portion in portions]
+    assert all(total <= most or len(portion) == 1 for total, portion in zip(totals, portions, strict=True))
+    assert all(total + after[0].num_masks > most for total, after in zip(totals, portions[1:], strict=False))
 
 
 @pytest.mark.parametrize("where", ["results", "annotations"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,9 +27,10 @@ from msnvis.evaluation.overlap import compare
 from msnvis.evaluation.problems import refuse
 from msnvis.evaluation.report import Report
 from msnvis.evaluation.resampling import intervals
-from msnvis.evaluation.results import Results, ResultsReader
+from msnvis.evaluation.results import LoadedResults, Results, ResultsReader
 from msnvis.evaluation.settings import ANY_CATEGORY
 from msnvis.evaluation.workers import can_fork, spread
+from msnvis.structures import VideoInstances
 
 _NOTE_ON_0 = (
     "what is matched to the annotation with id 0 counts as wrong, as in the official evaluation, where 0 "
@@ -37,8 +39,9 @@ _NOTE_ON_0 = (
 
 #: With fewer, another process costs more than it saves.
 _VIDEOS_PER_WORKER = 20
-#: For processes; each portion costs a start of all of them.
-_MASKS_PER_PORTION = 150_000
+#: Of results that are read while processes work on them. It bounds the memory; the start of all processes,
+#: once for each portion, is nothing beside the time of reading so many.
+_MASKS_PER_PORTION = 40_000
 
 
 @contextmanager
@@ -127,7 +130,8 @@ def _match_all(
     found: dict[Key, list[Tracks]] = defaultdict(list)
     reader = ResultsReader(truth, class_agnostic)
     batches = (Batch(heads, members, class_agnostic) for heads in reader.batches(results))
-    for batch, compared in spread(Batch.compare, _portions(batches, workers), workers):
+    most = 0 if workers == 1 else math.inf if _in_memory(results) else _MASKS_PER_PORTION
+    for batch, compared in spread(Batch.compare, _portions(batches, most), workers):
         compared = compared or batch.mended(reader)
         for key, tracks in batch.tracks(*compared) if compared else ():
             found[key].append(tracks)
@@ -142,16 +146,23 @@ def _match_all(
         yield match(video_id, category_id, _join(tracks), objects)
 
 
-def _portions(batches: Iterable[Batch], workers: int) -> Iterator[list[Batch]]:
-    """What is to be in memory at a time."""
+def _in_memory(results: Results) -> bool:
+    """Whether all masks are there before the evaluation begins."""
+    if isinstance(results, list):
+        return not any(isinstance(item, VideoInstances) for item in results)
+    return isinstance(results, LoadedResults)
+
+
+def _portions(batches: Iterable[Batch], most: float) -> Iterator[list[Batch]]:
+    """What is to be in memory at a time: batches of up to `most` masks together, at least one."""
     portion: list[Batch] = []
     num_masks = 0
     for batch in batches:
-        portion.append(batch)
-        num_masks += batch.num_masks
-        if workers == 1 or num_masks >= _MASKS_PER_PORTION:
+        if portion and num_masks + batch.num_masks > most:
             yield portion
             portion, num_masks = [], 0
+        portion.append(batch)
+        num_masks += batch.num_masks
     if portion:
         yield portion
 
