@@ -1,15 +1,22 @@
-"""No name inside a file leads out of the folder that results are written to."""
+"""No name inside a file leads out of the folder that results are written to, or that a dataset is in."""
 
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import squares
 from command import msnvis
 from fuzz_mutations import NAMES
-from fuzz_readers import READERS
+from fuzz_readers import READERS, SIZE, save_map
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from msnvis import masks as mask_ops
+from msnvis.datasets.coco import read_coco
+from msnvis.datasets.formats import read_dataset
+from msnvis.errors import InputError
 from msnvis.io.addresses import network_name
 from msnvis.io.names import file_name
 from msnvis.io.readers import open_source
@@ -118,3 +125,59 @@ def test_addresses_are_named_after_their_last_part(address, name):
 def test_a_source_is_never_called_after_a_folder_above(tmp_path):
     clip = squares.write_clip(tmp_path / "a.mp4", squares.frames(2)).rename(tmp_path / "...mp4")
     assert open_source(clip).name == "video"
+
+
+STEPS = st.sampled_from(["..", ".", "a", "~", "C:", "", "left", "bear", "stranger.png", "img0", "m1.png"])
+PATHS = st.tuples(
+    st.sampled_from(["", "/", "{top}/", "{top}\\a\\"]),
+    st.lists(STEPS, max_size=4),
+    st.sampled_from("/\\"),
+    st.sampled_from(["stranger", "00000"]),
+)
+#: Reader, file with names, one of them, and its ending.
+NAMED = [
+    ("dataset ytvis", "instances.json", "left/00000.png", ".png"),
+    ("dataset coco", "instances.json", "left/00000.png", ".png"),
+    ("dataset labelme", "000.json", "000.png", ".png"),
+    ("dataset openimages", "train-annotations.csv", "img0", ""),
+    ("dataset openimages", "train-annotations.csv", "m0.png", ".png"),
+    ("dataset davis", "ImageSets/train.txt", "bear", ""),
+]
+
+
+@pytest.mark.parametrize(("reader", "file", "old", "ending"), NAMED, ids=[f"{n[0]} {n[2]}" for n in NAMED])
+def test_no_name_in_a_dataset_leads_out_of_its_folder(tmp_path, reader, file, old, ending):
+    """Around it lie images, as masks all white, and folders of them, which could be read and copied."""
+    folder, format = tmp_path / "a" / "b" / "set", reader.split()[1]
+    write_dataset(folder, reader)
+    whole = (folder / file).read_text()
+    assert old in whole
+    for above in (tmp_path, tmp_path / "a"):  # one folder up frames are looked for, as in official layouts
+        for name in ("stranger.png", "stranger.jpg", "stranger/00000.png"):
+            save_map(above / name, np.full(SIZE, 255, np.uint8))
+    path = folder if format == "labelme" else folder / file
+
+    @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(PATHS)
+    def check(drawn):
+        start, steps, between, last = drawn
+        name = start.format(top=tmp_path) + between.join([*steps, last]) + ending
+        (folder / file).write_text(whole.replace(old, json.dumps(name)[1:-1] if "json" in file else name))
+        try:
+            found = read_dataset(path, format, lenient=True)
+        except InputError:
+            return
+        frames = [frame for video in found.videos for frame in video.frames]
+        assert all(Path(os.path.normpath(frame)).is_relative_to(folder) for frame in frames)
+        tracks = [track for video in found.videos for track in video.tracks]
+        areas = mask_ops.areas([rle for track in tracks for rle in track.rles.values()])
+        assert SIZE[0] * SIZE[1] not in areas
+
+    check()
+
+
+@pytest.mark.parametrize("name", ["../stranger.jpg", "/stranger.jpg", "a/../../stranger.jpg"])
+def test_no_name_among_images_to_train_on_leads_out_of_their_folder(tmp_path, name):
+    write_dataset(tmp_path, "training images", lambda content: content["images"][0].update(file_name=name))
+    with pytest.raises(InputError, match="does not lie in the folder of the frames"):
+        read_coco(tmp_path / "coco.json", tmp_path)

@@ -158,6 +158,7 @@ def _check_new(folder: Path) -> None:
 def _has_frames(video: AnnotatedVideo, path: Path, problems: Problems) -> bool:
     missing = [frame for frame in video.frames if not os.path.isfile(frame)]
     if missing:
-        text = f"{len(missing)} of its {video.num_frames} frames are missing, first {missing[0]}"
+        count = f"{len(missing)} of its {video.num_frames} frames are missing"
+        text = f"{count}, first {missing[0]}; name their folder with --images (images=...)"
         problems.add(path, f"video {video.id} '{video.name}'", text, "video")
     return not missing

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msnvis import masks as mask_ops
 from msnvis.datasets.formats.base import DatasetFormat, dataset_formats
-from msnvis.datasets.formats.frames import first_folder, folders_in, image_size, images_in
+from msnvis.datasets.formats.frames import first_folder, folders_in, frame_file, image_size, images_in, posix
 from msnvis.datasets.formats.tracks import TrackBuilder
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedVideo, VideoDataset
@@ -46,7 +46,8 @@ class DavisFormat(DatasetFormat):
         videos, builder = [], TrackBuilder()
         for number, name in enumerate(names, start=1):
             with problems.noted(annotations, f"sequence '{name}'", "sequence"):
-                videos.append(_read(number, name, annotations / name, images / name, builder))
+                maps, frames = frame_file(annotations, name), frame_file(images, name)
+                videos.append(_read(number, name, maps, frames, builder))
         return VideoDataset((UNNAMED_CLASS,), (1,), builder.assign(videos))
 
 
@@ -73,7 +74,7 @@ def _image_set(path: Path) -> list[str]:
     """Sequences of an ImageSets file: their names (2017), or a frame and its annotation a line (2016)."""
     with reading.explained(str(path)):
         lines = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    names = [Path(line).parent.name if "/" in line else line for line in lines]
+    names = [posix(line).parent.name if "/" in line else line for line in lines]
     return [name for name in dict.fromkeys(names) if name not in ("", ".", "..")]
 
 

@@ -3,6 +3,9 @@
 Shapes of one label and ``group_id`` are one track; several in a frame are its parts. Shapes without a
 group_id are the only track of their label. Frames are the images that have a json file. Shapes: polygon,
 rectangle, circle (centre and a point on it) and mask (a PNG of the box, base64).
+
+An ``imagePath`` that leads out of the folder is not followed, as a stranger may have written it: its image is
+looked for beside the json file.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from msnvis import masks as mask_ops
 from msnvis.datasets.formats import shapes
 from msnvis.datasets.formats.base import DatasetFormat, dataset_formats
 from msnvis.datasets.formats.fields import checked_size, field
-from msnvis.datasets.formats.frames import folders_in
+from msnvis.datasets.formats.frames import folders_in, frame_file, posix
 from msnvis.datasets.formats.tracks import TrackBuilder
 from msnvis.datasets.problems import Problems
 from msnvis.datasets.video import AnnotatedVideo, VideoDataset
@@ -85,10 +88,7 @@ def _read(folder: Path, images: Path | None, problems: Problems) -> list[_Frame]
 def _frame(file: Path, images: Path | None, problems: Problems) -> _Frame:
     content, _ = reading.load_json(file)
     size = checked_size(field(content, "imageHeight", int), field(content, "imageWidth", int))
-    image = Path(field(content, "imagePath", str).replace("\\", "/"))
-    if image.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ValueError(f"its imagePath '{image}' is not an image")
-    image = images / image.name if images else _beside(file, image)
+    image = _image(file, field(content, "imagePath", str), images)
     parts: dict[_Key, list[RLE]] = {}
     for place, shape in enumerate(field(content, "shapes", list)):
         with problems.noted(file, f"shape at place {place}", "shape"):
@@ -100,10 +100,19 @@ def _frame(file: Path, images: Path | None, problems: Problems) -> _Frame:
     return _Frame(image, size, {key: mask_ops.union(masks) for key, masks in parts.items()})
 
 
-def _beside(file: Path, image: Path) -> Path:
-    """The image that a file names; the one next to it where that is not there, as after a move."""
-    named, moved = file.parent / image, file.parent / image.name
-    return moved if moved.is_file() and not named.is_file() else named
+def _image(file: Path, named: str, images: Path | None) -> Path:
+    """The image that a json file names: in `images`; or in its own folder, under that path or next to it."""
+    path = posix(named)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ValueError(f"its imagePath '{named}' is not an image")
+    if images:
+        return frame_file(images, path.name)
+    beside = frame_file(file.parent, path.name)
+    try:
+        image = frame_file(file.parent, named)
+    except ValueError:  # it leads out of the folder
+        return beside
+    return beside if beside.is_file() and not image.is_file() else image  # as after a move
 
 
 def _mask(shape: Any, size: tuple[int, int]) -> RLE:
