@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from msnvis.cli.messages import say_warning
+from msnvis.cli.messages import say, say_warning
 
 
 def convert(
@@ -66,4 +66,4 @@ def convert(
         say_warning(f"left out {count_by_kind(dataset.problems)}:\n{listing(dataset.problems)}")
     if space and dropped:
         say_warning(dropped_sentence(dropped, space, "tracks"))
-    typer.echo(f"{output}: {dataset.summary()}")
+    say(f"{output}: {dataset.summary()}")

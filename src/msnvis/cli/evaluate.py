@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from msnvis.cli.messages import say_warning
+from msnvis.cli.messages import say, say_warning
 
 
 def evaluate(
@@ -127,4 +127,4 @@ def evaluate(
         if path:
             with replacing(path) as temporary:
                 temporary.write_text(text(), encoding="utf-8")
-    typer.echo("\n\n".join(tables))
+    say("\n\n".join(tables))

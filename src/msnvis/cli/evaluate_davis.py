@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.messages import say
+
 
 class Task(str, Enum):
     """As in `msnvis.evaluation.davis`, which takes a while to import."""
@@ -74,4 +76,4 @@ def evaluate_davis(
     if json:
         with replacing(json) as temporary:
             temporary.write_text(report.to_json(), encoding="utf-8")
-    typer.echo(report.table())
+    say(report.table())

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.messages import say
+
 
 def export(
     network: Annotated[str, typer.Argument(metavar="msn|selector-net")],
@@ -19,4 +21,4 @@ def export(
 
     selector = load_selector(network, weights, device="cpu")
     export_onnx(selector.network, network, selector.crops, output, selector.average_orders)
-    typer.echo(f"{output}: {network}, pairs of {selector.crops.side}x{selector.crops.side}")
+    say(f"{output}: {network}, pairs of {selector.crops.side}x{selector.crops.side}")

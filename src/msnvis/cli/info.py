@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from msnvis.cli.inputs import for_each_input
+from msnvis.cli.messages import say
 
 
 def info(
@@ -23,4 +24,4 @@ def info(
     """Say what each VIDEO is: kind, coding, size, length, frame rate."""
     from msnvis.io.readers import open_source
 
-    for_each_input(ctx, videos, lambda video: typer.echo(str(open_source(video).describe())))
+    for_each_input(ctx, videos, lambda video: say(str(open_source(video).describe())))

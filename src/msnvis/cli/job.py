@@ -19,6 +19,7 @@ from msnvis.cli.messages import error_sentence, say_warning
 from msnvis.cli.progress import ProgressDisplay
 from msnvis.engines.outcome import Outcome, VideoTask
 from msnvis.errors import MsnvisError, OptionError, OutputError
+from msnvis.terminal import neutral
 
 if TYPE_CHECKING:
     from msnvis.io.source import FrameSource
@@ -203,21 +204,20 @@ def _report(instances: VideoInstances, seconds: float, folder: Path, written: Se
     if instances.tracks:
         console.print(_track_table(instances))
     else:
-        console.print(f"no objects were found in {instances.name}", markup=False)
+        console.print(f"no objects were found in {neutral(instances.name)}", markup=False)
     frames = instances.num_frames
     console.print(f"{frames} frames in {seconds:.1f} s: {frames / seconds:.2f} frames a second", markup=False)
-    console.print(f"{folder}: {', '.join(path.name for path in written)}", markup=False)
+    console.print(neutral(f"{folder}: {', '.join(path.name for path in written)}"), markup=False)
 
 
 def _track_table(instances: VideoInstances) -> Table:
-    table = Table(
-        "id", "class", "score", "frames", "from", "to", title=escape(instances.name), title_justify="left"
-    )
+    title = escape(neutral(instances.name))
+    table = Table("id", "class", "score", "frames", "from", "to", title=title, title_justify="left")
     for track in instances.tracks:
         first, last = (instances.timestamps[index] for index in (min(track.rles), max(track.rles)))
         table.add_row(
             str(track.id),
-            escape(instances.class_name(track)),
+            escape(neutral(instances.class_name(track))),
             f"{track.score:.2f}",
             str(len(track.rles)),
             f"{first:.2f} s",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable
 from typing import NoReturn
@@ -12,6 +11,7 @@ import typer
 
 from msnvis.datasets.problems import ListedError
 from msnvis.errors import MsnvisError
+from msnvis.terminal import neutral
 
 #: Seconds in which a launcher ends the other processes of a training after the first has failed.
 _LAUNCHER_SECONDS = 30.0
@@ -45,17 +45,17 @@ def end_with(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def say(message: str) -> None:
+    """Print a result."""
+    typer.echo(neutral(message))
+
+
 def say_error(message: str) -> None:
-    typer.echo(f"msnvis: error: {_shown(message)}", err=True)
+    typer.echo(f"msnvis: error: {neutral(message)}", err=True)
 
 
 def say_warning(message: str) -> None:
-    typer.echo(f"msnvis: warning: {_shown(message)}", err=True)
-
-
-def _shown(message: str) -> str:
-    """Without what moves the cursor of a terminal or changes its title: messages quote names from files."""
-    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", message)
+    typer.echo(f"msnvis: warning: {neutral(message)}", err=True)
 
 
 def is_debugging(ctx: typer.Context) -> bool:

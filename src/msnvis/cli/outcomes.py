@@ -14,6 +14,7 @@ from rich.table import Table
 
 from msnvis.cli.messages import say_error, say_warning
 from msnvis.cli.progress import counted
+from msnvis.terminal import neutral
 
 if TYPE_CHECKING:
     from msnvis.engines.outcome import Outcome, VideoTask
@@ -66,7 +67,7 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     for outcome in ordered[:_ROWS]:
         cells = (outcome.frames, outcome.tracks, f"{outcome.seconds:.1f}")
         numbers = map(str, cells) if outcome.status == "done" else ("", "", "")
-        table.add_row(outcome.status, *numbers, escape(outcome.input), escape(outcome.why))
+        table.add_row(outcome.status, *numbers, escape(neutral(outcome.input)), escape(neutral(outcome.why)))
     counts = Counter(outcome.status for outcome in outcomes)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)

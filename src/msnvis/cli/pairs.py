@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.messages import say
 from msnvis.cli.progress import counted
 
 
@@ -57,4 +58,4 @@ def pairs(
     for _ in counted(make_pairs(shards, options, workers), "pairs", len(shards), "shards"):
         pass
     store = PairStore(output)
-    typer.echo(f"{output}: {len(store)} pairs of {len(store.videos)} videos")
+    say(f"{output}: {len(store)} pairs of {len(store.videos)} videos")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from msnvis.terminal import neutral
+
 if TYPE_CHECKING:
     from msnvis.pipeline import ProgressEvent
 
@@ -30,7 +32,7 @@ class ProgressDisplay:
 
     def __init__(self, name: str, sweeps: int, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        self._name = name
+        self._name = neutral(name)
         self._sweeps = sweeps
         self._last: ProgressEvent | None = None
         self._next_line = time.monotonic() + _SECONDS_BETWEEN_LINES

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.messages import say
 from msnvis.errors import OptionError
 
 
@@ -59,7 +60,7 @@ def synth(
     )
     made = write_videos(annotations, images, output, options, workers or os.cpu_count() or 1)
     count = sum(1 for _ in counted(made, "synth", videos, "videos"))
-    typer.echo(f"{output}: {count} of {videos} videos made, {videos - count} were there already")
+    say(f"{output}: {count} of {videos} videos made, {videos - count} were there already")
 
 
 def _pair(text: str, separator: str, option: str, example: str) -> tuple[int, int]:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from msnvis.cli.messages import say
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 #: Columns where there is no terminal, so that no address is broken.
@@ -48,7 +50,7 @@ def list_(
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
     Console(highlight=False, markup=False, width=width).print(table)
     if not prefix:
-        typer.echo(
+        say(
             f"\n{TORCHVISION}NAME: mask detectors and ImageNet classifiers; "
             f"`msnvis weights list {TORCHVISION}` lists them\n"
             "transformers:NAME: kept by the Hugging Face hub's own library; `hf download NAME` fetches one\n"
@@ -68,7 +70,7 @@ def fetch(
     from msnvis.weights.files import weights_path
 
     for file in [find_weights(name) for name in names]:
-        typer.echo(f"{file.name}: {weights_path(file)}")
+        say(f"{file.name}: {weights_path(file)}")
 
 
 @app.command("verify")
@@ -86,7 +88,7 @@ def verify(
     states = {file: verify(file) for file in given or (*known_weights(), *known_weights(TORCHVISION))}
     for file, state in states.items():
         if given or state is not State.ABSENT:
-            typer.echo(f"{file.name}: {local_path(file)} {state.value}")
+            say(f"{file.name}: {local_path(file)} {state.value}")
     if State.WRONG in states.values() or (given and State.ABSENT in states.values()):
         raise typer.Exit(2)
 
@@ -105,4 +107,4 @@ def convert(
     import msnvis.segmenters  # noqa: F401 - both fill the registry of converters
     from msnvis.weights.conversion import convert_weights
 
-    typer.echo(f"{output}: {convert_weights(part, checkpoint, output)} tensors of {part}")
+    say(f"{output}: {convert_weights(part, checkpoint, output)} tensors of {part}")

@@ -27,6 +27,7 @@ from msnvis.segmenters.training.augment import Augmentation
 from msnvis.segmenters.training.data import TrainingImages, collate
 from msnvis.segmenters.training.evaluate import evaluate_segmenter
 from msnvis.segmenters.training.networks import check_network, load_matching, trainable
+from msnvis.terminal import neutral
 from msnvis.training.trainer import Trainer, TrainerOptions
 
 
@@ -181,7 +182,7 @@ class SegmenterTrainer(Trainer):
         )
         if self.accelerator.is_main_process:
             for sentence in data.dropped:
-                print(f"msnvis: warning: {sentence}", file=sys.stderr)
+                print(f"msnvis: warning: {neutral(sentence)}", file=sys.stderr)
 
     @staticmethod
     def _network_identity(options: TrainOptions) -> dict[str, str]:
