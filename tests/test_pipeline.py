@@ -192,6 +192,22 @@ def test_batches_change_nothing():
     assert all(result.tracks[0].rles == results[0].tracks[0].rles for result in results)
 
 
+def test_no_batch_crosses_a_cut():
+    batches: list[int] = []
+
+    class Counting(ColourSegmenter):
+        def segment(self, images):
+            batches.append(len(images))
+            return super().segment(images)
+
+    still = ("person", (40, 20, 70, 50))
+    frames = [draw(still)] * 12 + [draw(still, ground=OTHER_GROUND)[::-1]] * 11
+    for shots, expected in ((True, [5, 5, 2, 5, 5, 1]), (False, [5, 5, 5, 5, 3])):
+        batches.clear()
+        pipeline(Counting(), batch_size=5, shots=shots).run(frames)
+        assert batches == expected
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 def test_nothing_crosses_a_cut(direction):
     still = ("person", (40, 20, 70, 50))
@@ -416,6 +432,14 @@ class Damaged(FrameSource):
 
     def frames_reversed(self) -> Iterator[Frame]:
         return (Frame(i, i / 25, self.images[i]) for i in (9, 8, 7, 6, 4, 3, 2))
+
+
+def test_nothing_crosses_a_cut_beside_a_frame_that_cannot_be_read_backward():
+    still = ("person", (40, 20, 70, 50))
+    frames = [draw(still)] * 6 + [draw(still, ground=OTHER_GROUND)[::-1]] * 4
+    video = pipeline(direction="backward").run(Damaged(frames))  # backward there is no frame 5
+    assert video.cuts == (6,)
+    assert sorted(spans(video)["person"]) == [(2, 4, 3), (6, 7, 2)]
 
 
 def test_frames_that_only_one_direction_can_read():

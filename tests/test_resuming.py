@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,8 @@ def run(
     clip, out: Path, stop: int | None = None, formats: Sequence[str] = ("ytvis",), **options
 ) -> VideoInstanceSegmenter:
     """Process and write; `stop` is the number of the event after which the power fails."""
-    parts = VideoInstanceSegmenter(
-        squares.SquareSegmenter(), classifier="none", batch_size=3, **{"labels": "any", **options}
-    )
+    given = {"segmenter": squares.SquareSegmenter(), "batch_size": 3, "labels": "any", **options}
+    parts = VideoInstanceSegmenter(classifier="none", **given)
     calls = itertools.count(1)
 
     def progress(event) -> None:
@@ -84,6 +84,27 @@ def test_broken_off_after_every_frame(clip, tmp_path, direction, selector):
         parts = run(clip, out, **options)
         assert contents(out) == whole, f"broken off after event {stop}"
         assert parts.interruptions == (stop >= 3)  # before, there was no checkpoint
+
+
+class Sociable(squares.SquareSegmenter):
+    """Is the surer the more images it gets at a time."""
+
+    def segment(self, images):
+        return [
+            replace(found, scores=found.scores - np.float32(0.2 / len(images)))
+            for found in super().segment(images)
+        ]
+
+
+def test_batches_that_end_at_a_cut_are_made_up_again(clip, tmp_path):
+    options = {"segmenter": Sociable(), "batch_size": 4, "direction": "forward"}
+    run(clip, tmp_path / "whole", **options)
+    for stop in (5, 6, 7, 10, 11):
+        out = tmp_path / f"out{stop}"
+        with pytest.raises(PowerCut):
+            run(clip, out, stop, **options)
+        assert run(clip, out, **options).interruptions == 1
+        assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_broken_off_again_and_again(clip, tmp_path):

@@ -6,15 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from functools import cached_property
-from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from msnvis.datasets.labels import class_map, label_space
 from msnvis.errors import OptionError
 from msnvis.io.readers import Frame, FrameSource, open_source, source_from_frames
-from msnvis.io.shots import ShotDetector
+from msnvis.io.shots import KnownCuts, ShotDetector
 from msnvis.merging.directions import MergingOptions
 from msnvis.presets import PartName, naming_preset, preset_options
 from msnvis.propagators import Propagator, propagators
@@ -31,10 +30,29 @@ from msnvis.video_run import ProgressEvent, Reporter, VideoRun
 
 Direction = Literal["forward", "backward", "both"]
 Frames = Iterable[np.ndarray]
+Detector = ShotDetector | KnownCuts
 T = TypeVar("T")
 
 #: A live source that was away for longer comes back with a new shot: too much has moved to propagate masks.
 MAX_GAP_SECONDS = 0.5
+
+
+class Segmented(NamedTuple):
+    """A frame after stage 1.
+
+    Attributes:
+        frame: itself.
+        cut: whether it begins a new shot.
+        shots: state of the detector of cuts when it had seen this frame and none after it.
+        found: the segmenter's objects; None before they are known.
+        ends_batch: whether the segmenter got it as the last of a batch.
+    """
+
+    frame: Frame
+    cut: bool
+    shots: dict[str, Any] | None
+    found: Detections | None = None
+    ends_batch: bool = False
 
 
 class VideoInstanceSegmenter:
@@ -235,8 +253,8 @@ class VideoInstanceSegmenter:
         source = frames if isinstance(frames, FrameSource) else source_from_frames(frames)
         self.timings = Timings()
         tracker = self._tracker()
-        for frame, found, cut in self._segment(source.frames(), self._shot_detector(), batch_size=1):
-            tracked = self._track(tracker, frame, found, cut)
+        for step in self._segment(source.frames(), self._shot_detector(source), batch_size=1):
+            tracked = self._track(tracker, step)
             evidence = [self.namer.evidence(tracker.votes[id_]) for id_ in tracked.ids.tolist()]
             tracked.class_scores = np.array(evidence, np.float32).reshape(len(tracked), len(self.classes))
             tracker.forget_ended()
@@ -284,34 +302,41 @@ class VideoInstanceSegmenter:
         columns = self._to_labels.shape[1]
         return Tracker(self.propagator, self.selector, columns, self.tracking, self.timings)
 
-    def _shot_detector(self) -> ShotDetector | None:
-        return ShotDetector() if self.shots else None
+    def _shot_detector(self, source: FrameSource) -> Detector | None:
+        if not self.shots:
+            return None
+        return ShotDetector() if source.cuts is None else KnownCuts(source.cuts)
 
     def _segment(
-        self, frames: Iterable[Frame], detector: ShotDetector | None, batch_size: int, first: int = 0
-    ) -> Iterator[tuple[Frame, Detections, bool]]:
-        """Stage 1: each frame with its objects, named by `_to_labels`, and whether it begins a new shot.
+        self, frames: Iterable[Frame], detector: Detector | None, batch_size: int, first: int = 0
+    ) -> Iterator[Segmented]:
+        """Stage 1: each frame with its objects, named by `_to_labels`.
 
         `first` is the index of the first of `frames` in the video.
         """
         self.segmenter.reset(first)
-        frames = iter(self.timings.each("decode", frames))
-        while batch := list(islice(frames, batch_size)):
+        for batch in _batches(self._find_cuts(frames, detector), batch_size):
             with self.timings.measure("segment"):
-                found = self.segmenter.segment([frame.image for frame in batch])
-            for frame, detections in zip(batch, found, strict=True):
+                found = self.segmenter.segment([step.frame.image for step in batch])
+            for step, detections in zip(batch, found, strict=True):
                 class_scores = np.minimum(detections.class_scores @ self._to_labels, 1)
                 detections = replace(detections, class_scores=class_scores)
-                with self.timings.measure("shots"):
-                    cut = detector is not None and detector.is_cut(frame.image)
-                cut = cut or frame.gap > MAX_GAP_SECONDS
-                yield frame, detections[detections.scores >= self.tracking.weakest_score], cut
+                usable = detections[detections.scores >= self.tracking.weakest_score]
+                yield step._replace(found=usable, ends_batch=step is batch[-1])
 
-    def _track(self, tracker: Tracker, frame: Frame, found: Detections, cut: bool) -> Detections:
-        """Stage 2 for one frame, and the classifier's look at it."""
-        tracked = tracker.step(frame.image, found, cut=cut)
+    def _find_cuts(self, frames: Iterable[Frame], detector: Detector | None) -> Iterator[Segmented]:
+        """Each frame, with no objects yet."""
+        for frame in self.timings.each("decode", frames):
+            with self.timings.measure("shots"):
+                cut = detector is not None and detector.is_cut(frame.image)
+            yield Segmented(frame, cut or frame.gap > MAX_GAP_SECONDS, detector and detector.state_dict())
+
+    def _track(self, tracker: Tracker, step: Segmented, offset: int = 0) -> Detections:
+        """Stage 2 for one frame, and the classifier's look at it; `offset` as in `FrameSource`."""
+        frame = step.frame
+        tracked = tracker.step(frame.image, step.found, cut=step.cut)
         with self.timings.measure("classify"):
-            self.namer.look(frame.index, frame.image, tracked, tracker.votes)
+            self.namer.look(offset + frame.index, frame.image, tracked, tracker.votes)
         return tracked
 
 
@@ -319,6 +344,25 @@ def _open(source: str | os.PathLike[str] | Frames) -> FrameSource:
     if isinstance(source, str | os.PathLike):
         return open_source(source)
     return source_from_frames(source)
+
+
+def _batches(steps: Iterable[Segmented], most: int) -> Iterator[list[Segmented]]:
+    """At most so many frames at a time, and never of two shots.
+
+    The last digits of what a network finds may depend on what else is in the batch: so a shot has the same
+    batches, and results, whatever comes before it.
+    """
+    batch: list[Segmented] = []
+    for step in steps:
+        if step.cut and batch:
+            yield batch
+            batch = []
+        batch.append(step)
+        if len(batch) == most:  # at once, because the next frame of a live source takes its time
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _part(registry: Registry[T], part: PartName | T, **offers: object) -> T:

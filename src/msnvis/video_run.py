@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msnvis.io.shots import ShotDetector
 from msnvis.io.source import Frame, FrameSource
 from msnvis.merging.directions import (
     BACKWARD,
@@ -101,22 +101,23 @@ class VideoRun:
             self._turn_to(_DONE)
 
     def _first_sweep(self) -> None:
-        tracker, detector = self._resumed_tracker(), self.parts._shot_detector()
+        tracker, detector = self._resumed_tracker(), self.parts._shot_detector(self.source)
         if self.resumed and detector:
             detector.load_state_dict(self.resumed["shots"])
         self.votes[FORWARD] = tracker.votes
         done = len(self.timestamps)
         self.reporter.begin("segment" if self.direction == "backward" else "forward", done)
         frames = islice(self.source.frames(), done, None)
-        batch_size = self.parts.batch_size
-        for frame, found, cut in self.parts._segment(frames, detector, batch_size, first=done):
+        batch_size, offset = self.parts.batch_size, self.source.offset
+        for step in self.parts._segment(frames, detector, batch_size, first=offset + done):
+            frame, found = step.frame, step.found
             self.size = found.size
             tracked = found
             if self.direction != "backward":
-                tracked = self.parts._track(tracker, frame, found, cut)
+                tracked = self.parts._track(tracker, step, offset)
             # Before its objects, because Ctrl-C may come anywhere: none may be in a frame that is not there.
             self.timestamps.append(frame.timestamp)
-            if cut:
+            if step.cut:
                 self.cuts.append(frame.index)
             if frame.gap:
                 self.gaps.append((frame.index, frame.gap))
@@ -125,26 +126,28 @@ class VideoRun:
             if self.direction != "forward":
                 self._keep(self.found, frame.index, found)
             # Between two batches, so that what goes on from here makes up the same ones.
-            if len(self.timestamps) % batch_size == 0:
-                self._save_if_due(tracker, detector, frame.index)
+            if step.ends_batch:
+                self._save_if_due(tracker, step.shots, frame.index)
             self.reporter.frame_done(self.source.num_frames, len(tracked))
 
     def _second_sweep(self) -> None:
         tracker = self._resumed_tracker()
         self.votes[BACKWARD] = tracker.votes
-        shot_ends = {index - 1 for index in self.cuts}
         seen_from = self.resumed["frame"] if self.resumed else len(self.timestamps)
+        latest_shot = bisect_right(self.cuts, seen_from)
         self.reporter.begin("backward", len(self.tracked[BACKWARD]))
         for frame in self.parts.timings.each("decode", self.source.frames_reversed()):
             if frame.index >= seen_from or frame.index not in self.found:
                 continue  # a damaged file may give more frames in one direction than in the other
             with self.parts.timings.measure("encode"):
                 found = self.found[frame.index]
-            tracked = tracker.step(frame.image, found, cut=frame.index in shot_ends)
+            shot = bisect_right(self.cuts, frame.index)
+            tracked = tracker.step(frame.image, found, cut=shot != latest_shot)
+            latest_shot = shot
             self._keep(self.tracked[BACKWARD], frame.index, tracked)
             new = self._match(frame, tracked)
             with self.parts.timings.measure("classify"):
-                self.parts.namer.look(frame.index, frame.image, new, tracker.votes)
+                self.parts.namer.look(self.source.offset + frame.index, frame.image, new, tracker.votes)
             self._save_if_due(tracker, None, frame.index)
             self.reporter.frame_done(len(self.timestamps), len(tracked))
 
@@ -159,13 +162,13 @@ class VideoRun:
         if self.work and (self.work.is_due or self.work.keep):
             self._save(None, None, len(self.timestamps))
 
-    def _save_if_due(self, tracker: Tracker, detector: ShotDetector | None, frame: int) -> None:
+    def _save_if_due(self, tracker: Tracker, shots: dict[str, Any] | None, frame: int) -> None:
         if self.work and self.work.is_due:
             with self.parts.timings.measure("checkpoint"):
-                self._save(tracker, detector, frame)
+                self._save(tracker, shots, frame)
 
-    def _save(self, tracker: Tracker | None, detector: ShotDetector | None, frame: int) -> None:
-        """Make a checkpoint after `frame` of the stage under way."""
+    def _save(self, tracker: Tracker | None, shots: dict[str, Any] | None, frame: int) -> None:
+        """Make a checkpoint after `frame` of the stage under way; `shots` as in `Segmented`."""
         finished = {_FIRST: (), _SECOND: (FORWARD,), _DONE: (FORWARD, BACKWARD)}[self.stage]
         state = {
             "stage": self.stage,
@@ -176,7 +179,7 @@ class VideoRun:
             "votes": {direction: votes_state(self.votes[direction]) for direction in finished},
             "matcher": self.matcher.state_dict(),
             "tracker": tracker and tracker.state_dict(),
-            "shots": detector and detector.state_dict(),
+            "shots": shots,
             "timings": self.parts.timings.state_dict(),
             "warnings": self.source.warnings,
             "interruptions": self.parts.interruptions,

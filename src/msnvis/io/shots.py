@@ -112,6 +112,32 @@ class ShotDetector:
             self._detector.load_state_dict(state)
 
 
+class KnownCuts:
+    """In place of a `ShotDetector` where the cuts are known, as those of a part of a video are.
+
+    >>> detector = KnownCuts([2])
+    >>> [detector.is_cut(np.zeros((4, 6, 3), np.uint8)) for _ in range(4)]
+    [False, False, True, False]
+    """
+
+    def __init__(self, cuts: Iterable[int]) -> None:
+        self._cuts = frozenset(cuts)
+        self._count = 0
+
+    def is_cut(self, image: np.ndarray) -> bool:
+        """Whether the next frame begins a new shot; `image` is not looked at."""
+        self._count += 1
+        return self._count - 1 in self._cuts
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it knows of the frames so far, as JSON can hold it."""
+        return {"count": self._count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._count = state["count"]
+
+
 def _thumbnail(image: np.ndarray) -> np.ndarray:
     """`image` as BGR, its longer side at most `_SIDE`."""
     size = working_size(image.shape[:2], _SIDE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -59,6 +59,8 @@ class FrameSource(ABC):
         warnings: sentences on what was wrong with the input but could be coped with; grows while reading.
         is_torn: whether the file ends within a frame, which is left out; known after a complete read.
         label: what messages call it: the file's name with its ending, or `name`.
+        offset: frames of the whole video before the first, where this is a part of one.
+        cuts: frames that begin a new shot, the first one not among them; None where that is not known.
     """
 
     kind = "frames"
@@ -74,6 +76,8 @@ class FrameSource(ABC):
         self.max_pixels = MAX_PIXELS
         self.warnings: list[str] = []
         self.is_torn = False
+        self.offset = 0
+        self.cuts: Sequence[int] | None = None
         self._changes_size = False
 
     @abstractmethod
