@@ -114,7 +114,7 @@ class VideoInstanceSegmenter:
         batch_size: int = 4,
         classify_every: int = 8,
         classifier_weight: float = 0.5,
-        min_evidence: float = 0.2,
+        min_evidence: float = 0.3,
         human_objects: bool = True,
         **options: float,
     ) -> None:

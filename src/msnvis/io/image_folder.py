@@ -51,16 +51,23 @@ class ImageFolder(FrameSource):
         return {"name": self.name, **files_identity(files)}
 
     def frames(self) -> Iterator[Frame]:
+        return self.part(0, len(self._chosen))
+
+    def frames_reversed(self) -> Iterator[Frame]:
+        return self.part_reversed(0, len(self._chosen))
+
+    def part(self, first: int, last: int) -> Iterator[Frame]:
         latest = None
-        for index, (time, number) in enumerate(self._chosen):
+        for index in range(first, last):
+            time, number = self._chosen[index]
             image = self._image(number)
             if image is None:
                 image = self._neighbour(index) if latest is None else latest
             latest = image
             yield Frame(index, time, image)
 
-    def frames_reversed(self) -> Iterator[Frame]:
-        for index in reversed(range(len(self._chosen))):
+    def part_reversed(self, first: int, last: int) -> Iterator[Frame]:
+        for index in reversed(range(first, last)):
             time, number = self._chosen[index]
             image = self._image(number)
             yield Frame(index, time, self._neighbour(index) if image is None else image)

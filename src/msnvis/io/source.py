@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -87,6 +87,34 @@ class FrameSource(ABC):
     def frames_reversed(self) -> Iterator[Frame]:
         """The same frames with the same indices and timestamps, last first, in bounded memory."""
         raise InputError(f"{self.label} is live and can only be read forward; use the direction 'forward'")
+
+    def part(self, first: int, last: int) -> Iterator[Frame]:
+        """The frames `first` to `last` (exclusive), as `frames` gives them."""
+        for frame in self.frames():
+            if frame.index >= last:
+                return
+            if frame.index >= first:
+                yield frame
+
+    def part_reversed(self, first: int, last: int) -> Iterator[Frame]:
+        """The same frames, last first."""
+        for frame in self.frames_reversed():
+            if frame.index < first:
+                return
+            if frame.index < last:
+                yield frame
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a complete read has taught of where the frames are, as JSON and arrays hold it.
+
+        Given to `load_state_dict` of the same source in another process, parts are read without what is
+        before them.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        return
 
     def stop(self) -> None:
         """End a wait for the next frame of a live source, now or later, with `KeyboardInterrupt`.

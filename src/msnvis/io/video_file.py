@@ -14,10 +14,10 @@ import tempfile
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -46,6 +46,8 @@ _UNTIMED = {"avi"}
 _CHECKSUM_ROWS = 16
 #: A file whose header promises this much more than it holds, as a share and in seconds, is called truncated.
 _SHORT_SHARE, _SHORT_SECONDS = 0.02, 0.5
+#: Of `_Index`: what its state holds as arrays.
+_STORED = ("pts", "checksums", "kept", "times", "_keys")
 
 
 class VideoFile(FrameSource):
@@ -104,6 +106,20 @@ class VideoFile(FrameSource):
     def frames_reversed(self) -> Iterator[Frame]:
         return ahead(self._frames_reversed())
 
+    def part(self, first: int, last: int) -> Iterator[Frame]:
+        return super().part(first, last) if self._index is None else ahead(self._part(first, last))
+
+    def part_reversed(self, first: int, last: int) -> Iterator[Frame]:
+        return ahead(self._frames_reversed(first, last))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._index is None else self._index.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state:
+            self._index = _Index.from_state(state)
+            self.num_frames = len(self._index.times)
+
     def pictures(self) -> Iterator[Picture]:
         return ahead(self._pictures())
 
@@ -138,7 +154,24 @@ class VideoFile(FrameSource):
             if position is not None:
                 yield frame, len(index.pts) - 1, position, index.times[position]
 
-    def _frames_reversed(self) -> Iterator[Frame]:
+    def _part(self, first: int, last: int) -> Iterator[Frame]:
+        index = self._index
+        for position, (frame, number) in enumerate(ahead(self._decode_part(index, first, last)), first):
+            yield Frame(position, index.times[position], self._upright.image(frame, number))
+
+    def _decode_part(self, index: _Index, first: int, last: int) -> Iterator[tuple[av.VideoFrame, int]]:
+        """The chosen frames `first` to `last` (exclusive) as decoded, each with its number in the file."""
+        with self._open() as container:
+            stream = video_stream(container, self.label)
+            for target in index.seek_targets(index.kept[first]) if index.is_ordered else ():
+                for found in self._decode_after_seek(stream, index, target, index.kept[first:last]):
+                    yield found
+                    first += 1
+                if first == last:
+                    return
+        yield from self._decode_numbers(index.kept[first:last])
+
+    def _frames_reversed(self, start: int = 0, end: int | None = None) -> Iterator[Frame]:
         if self._index is None:
             for _ in self._walk(_Index()):
                 pass
@@ -153,7 +186,7 @@ class VideoFile(FrameSource):
             # from the system page by page.
             with self._open() as container:
                 stream = video_stream(container, self.label)
-                for first, last in index.chunks(in_memory, on_disk):
+                for first, last in index.chunks(in_memory, on_disk, start, end):
                     stack = _Stack(self._upright, self.size, in_memory, index.frame_bytes <= image_bytes)
                     self._decode_chunk(stream, index, first, last, stack)
                     yield first, last, stack
@@ -237,39 +270,45 @@ class VideoFile(FrameSource):
         if index.is_ordered:
             targets = index.seek_targets(numbers[0])
             for target in targets[1:] if self._lands_late else targets:
-                if self._decode_after_seek(stream, index, target, numbers, stack):
+                for frame, number in self._decode_after_seek(stream, index, target, numbers):
+                    stack.push(frame, number)
+                if len(stack) == len(numbers):
                     self._lands_late = target != targets[0]  # likewise for the other chunks
                     return
                 stack.clear()
+        for frame, number in self._decode_numbers(numbers):
+            stack.push(frame, number)
+
+    def _decode_numbers(self, numbers: array) -> Iterator[tuple[av.VideoFrame, int]]:
+        """The frames of these ascending numbers, without seeking."""
         wanted = set(numbers)
         for number, frame in enumerate(self._decode_from_start()):
             if number in wanted:
-                stack.push(frame, number)
+                yield frame, number
             if number == numbers[-1]:
                 return
         raise InputError(f"{self.label} changed or became unreadable while it was being read")
 
     def _decode_after_seek(
-        self, stream: av.video.stream.VideoStream, index: _Index, target: int, numbers: array, stack: _Stack
-    ) -> bool:
-        """Seek to a timestamp and collect frames; False as soon as these are not the ones seen before."""
+        self, stream: av.video.stream.VideoStream, index: _Index, target: int, numbers: array
+    ) -> Iterator[tuple[av.VideoFrame, int]]:
+        """Seek to a timestamp and give these frames; ends as soon as they are not the ones seen before."""
         try:
             stream.container.seek(target, stream=stream)
         except av.error.FFmpegError:
-            return False
+            return
         found = 0
         for frame in decode(stream.container, stream, self, after_seek=True):
             number = numbers[found]
             if frame.pts is None or frame.pts > index.pts[number]:
-                return False
+                return
             if frame.pts == index.pts[number]:
                 if _checksum(frame) != index.checksums[number] and not frame.is_corrupt:
-                    return False
-                stack.push(frame, number)
+                    return
+                yield frame, number
                 found += 1
                 if found == len(numbers):
-                    return True
-        return False
+                    return
 
     def _check_window(self) -> None:
         start, name = self._window.start, self.label
@@ -382,14 +421,31 @@ class _Index:
         keys = self._keys if self.is_ordered else [0]
         self._starts = sorted({bisect_left(self.kept, key) for key in keys})
 
-    def chunks(self, in_memory: int, on_disk: int) -> Iterator[tuple[int, int]]:
-        """Ranges of positions, last first, that begin at keyframes where they can.
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as JSON and arrays hold it."""
+        arrays = {name: np.array(getattr(self, name)) for name in _STORED}
+        return {**arrays, "frame_bytes": self.frame_bytes, "is_ordered": self.is_ordered}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> _Index:
+        """What `state_dict` gave."""
+        index = cls()
+        for name in _STORED:
+            getattr(index, name).extend(state[name].tolist())
+        index.frame_bytes, index.is_ordered = state["frame_bytes"], state["is_ordered"]
+        index.finish()
+        return index
+
+    def chunks(
+        self, in_memory: int, on_disk: int, start: int = 0, end: int | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Ranges of positions in `start` to `end` (exclusive), last first, from keyframes on where they can.
 
         As many groups of pictures as fit `in_memory` frames; of a longer one, a part of that many frames, or
         where that would mean decoding it too often, of as many frames as fit `on_disk`.
         """
-        end = len(self.kept)
-        while end > 0:
+        end = len(self.kept) if end is None else end
+        while end > start:
             place = bisect_left(self._starts, end - in_memory)
             if place < len(self._starts) and self._starts[place] < end:
                 first = self._starts[place]
@@ -397,6 +453,7 @@ class _Index:
                 group = self._starts[place - 1] if place else 0
                 often = end - group > _MOST_DECODES * in_memory
                 first = max(group, end - (on_disk if often else in_memory))
+            first = max(first, start)
             yield first, end
             end = first
 
@@ -467,6 +524,9 @@ class _Stack:
         self._file.seek(self._spilled * self._bytes)
         self._file.readinto(memoryview(image).cast("B"))
         return image
+
+    def __len__(self) -> int:
+        return len(self._waiting) + self._spilled
 
     def clear(self) -> None:
         self._waiting.clear()

@@ -61,7 +61,7 @@ class TrackingOptions:
     max_lost: int = 30
     reacquire_distance: float = 3.0
     reacquire_similarity: float = 0.5
-    min_evidence: float = 0.2
+    min_evidence: float = 0.3
 
     def __post_init__(self) -> None:
         for option in fields(self):
