@@ -19,6 +19,7 @@ from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io import video_file
 from msnvis.io.decoding import Clock
 from msnvis.io.readers import open_source
+from msnvis.store.checkpoint import read_checkpoint, write_checkpoint
 
 COUNT = 40
 #: File name -> how it is written; together: B-frames, open groups, one group, intra only, transport and
@@ -392,3 +393,56 @@ def test_picking_from_a_long_file_does_not_decode_all_of_it(tmp_path):
     with mock.patch.object(source, "_decode_from_start") as from_start:
         assert [number_of(frame.image) for frame in source.pick([15, 105])] == [15, 105]
     assert not from_start.called
+
+
+PARTS = [(0, COUNT), (0, 7), (13, 29), (31, COUNT), (20, 21)]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_parts_are_those_of_a_full_read(videos, name, tmp_path):
+    source = open_source(videos[name])
+    every = read(source.frames())
+    write_checkpoint(tmp_path / "state", source.state_dict())
+    told = open_source(videos[name])  # as in another process
+    told.load_state_dict(read_checkpoint(tmp_path / "state"))
+    assert told.num_frames == COUNT
+    for first, last in PARTS:
+        for of in (open_source(videos[name]), told):
+            assert read(of.part(first, last)) == every[first:last]
+            with limited(4, 9, of.size):
+                assert read(of.part_reversed(first, last)) == every[first:last][::-1]
+
+
+def test_parts_of_a_window(videos):
+    source = open_source(videos["b_frames.mp4"], start=0.9, stride=3)
+    every = read(source.frames())
+    assert read(source.part(2, 4)) == every[2:4] and len(every) == 6
+    assert read(source.part_reversed(2, 4)) == every[2:4][::-1]
+
+
+@pytest.mark.parametrize("name", ["part", "part_reversed"])
+def test_a_part_is_read_without_what_is_before_it(tmp_path, name):
+    path = write_video(tmp_path / "long.mp4", 200, options={"g": "10", "x264-params": "scenecut=0"})
+    source = open_source(path)
+    assert sum(1 for _ in source.frames()) == 200
+    with mock.patch.object(source, "_decode_from_start") as from_start:
+        assert {number_of(frame.image) for frame in getattr(source, name)(105, 133)} == set(range(105, 133))
+    assert not from_start.called
+
+
+def test_a_part_where_a_seek_brings_other_frames_is_decoded_from_the_start(videos):
+    source = open_source(videos["b_frames.mp4"])
+    every = read(source.frames())
+    state = source.state_dict()
+    state["checksums"][25:] += 1  # what comes after the seek is believed up to here
+    source.load_state_dict(state)
+    assert read(source.part(12, 38)) == every[12:38]
+
+
+def test_a_part_of_a_file_that_became_shorter_is_an_input_error(videos, tmp_path):
+    source = open_source(videos["intra.mov"])
+    assert len(read(source.frames())) == COUNT
+    shorter = open_source(write_video(tmp_path / "intra.mov", 20, **KINDS["intra.mov"]))
+    shorter.load_state_dict(source.state_dict())
+    with pytest.raises(InputError, match="changed or became unreadable"):
+        read(shorter.part(10, 30))
