@@ -138,7 +138,7 @@ def test_the_classifiers_votes_and_the_warnings_survive(clip, tmp_path):
     for results, stops in ((whole, [None]), (out, [4, 8, None])):
         for attempt, stop in enumerate(stops):
             parts = VideoInstanceSegmenter(
-                Blobs(), classifier=Cats(), labels="any", batch_size=1, classify_every=2
+                Blobs(), classifier=Cats(), labels="any", batch_size=1, classify_every=2, min_evidence=0.2
             )
             source, calls = open_source(clip), itertools.count(1)
             if attempt == 0:
