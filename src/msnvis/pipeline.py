@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from msnvis.timings import Timings
 from msnvis.tracking.naming import Namer, with_elsewhere
 from msnvis.tracking.tracker import MAX_OBJECTS, Tracker, TrackingOptions
 from msnvis.video_run import ProgressEvent, Reporter, VideoRun
+
+if TYPE_CHECKING:
+    from msnvis.pieces import VideoPieces
 
 Direction = Literal["forward", "backward", "both"]
 Frames = Iterable[np.ndarray]
@@ -196,6 +199,7 @@ class VideoInstanceSegmenter:
         *,
         progress: Callable[[ProgressEvent], None] | None = None,
         work: WorkFolder | None = None,
+        pieces: VideoPieces | None = None,
     ) -> VideoInstances:
         """Process a whole video in bounded memory: run-length encodings go to a file as they are made.
 
@@ -207,6 +211,7 @@ class VideoInstanceSegmenter:
             progress: called after every frame and once at the end.
             work: where intermediate results are kept, entered, so that an interrupted run goes on from its
                 last checkpoint when it is repeated. A temporary file without it.
+            pieces: of `source`, all of them complete: they are joined in `work`, instead of reading it.
 
         Returns:
             The tracks; their masks are read from that file at each look, so that `work` must stay open.
@@ -223,18 +228,36 @@ class VideoInstanceSegmenter:
         """
         if not isinstance(source, FrameSource):
             source = _open(source)
-        direction = self.direction
-        if source.live and direction != "forward":
-            source.warn(f"{source.name} is live: objects are tracked forward only")
-            direction = "forward"
-        self.timings, self.interrupted, self.interruptions = Timings(), False, 0
-        run = VideoRun(self, source, direction, Reporter(progress or (lambda event: None)), work)
+        run = self._begin(source, work, progress)
+        if pieces is not None:
+            run.join(pieces)
+            return run.results()
         try:
             run.sweep()
         except KeyboardInterrupt:
             self.interrupted = True
             source.warn(f"{source.name} was interrupted: {run.state()}")
         return run.results()
+
+    def track(self, source: FrameSource, work: WorkFolder) -> None:
+        """Stages 1 and 2 alone; what they find stays in `work`, which is to be kept.
+
+        For pieces of a video, see `msnvis.pieces`. Raises what `run` raises.
+        """
+        self._begin(source, work).sweep()
+
+    def _begin(
+        self,
+        source: FrameSource,
+        work: WorkFolder | None,
+        progress: Callable[[ProgressEvent], None] | None = None,
+    ) -> VideoRun:
+        direction = self.direction
+        if source.live and direction != "forward":
+            source.warn(f"{source.name} is live: objects are tracked forward only")
+            direction = "forward"
+        self.timings, self.interrupted, self.interruptions = Timings(), False, 0
+        return VideoRun(self, source, direction, Reporter(progress or (lambda event: None)), work)
 
     def stream(self, frames: FrameSource | Frames) -> Iterator[Detections]:
         """Track online, forward only: gives the objects of each frame before the next one is read.
@@ -253,7 +276,7 @@ class VideoInstanceSegmenter:
         source = frames if isinstance(frames, FrameSource) else source_from_frames(frames)
         self.timings = Timings()
         tracker = self._tracker()
-        for step in self._segment(source.frames(), self._shot_detector(source), batch_size=1):
+        for step in self._segment(source.frames(), self.shot_detector(source), batch_size=1):
             tracked = self._track(tracker, step)
             evidence = [self.namer.evidence(tracker.votes[id_]) for id_ in tracked.ids.tolist()]
             tracked.class_scores = np.array(evidence, np.float32).reshape(len(tracked), len(self.classes))
@@ -302,7 +325,8 @@ class VideoInstanceSegmenter:
         columns = self._to_labels.shape[1]
         return Tracker(self.propagator, self.selector, columns, self.tracking, self.timings)
 
-    def _shot_detector(self, source: FrameSource) -> Detector | None:
+    def shot_detector(self, source: FrameSource) -> Detector | None:
+        """What finds the cuts of `source`; None where they are not looked for."""
         if not self.shots:
             return None
         return ShotDetector() if source.cuts is None else KnownCuts(source.cuts)

@@ -37,6 +37,12 @@ class Timings:
         """Go on counting from what `state_dict` gave."""
         self.wall, self.cpu = dict(state["wall"]), dict(state["cpu"])
 
+    def add(self, state: Mapping[str, Mapping[str, float]]) -> None:
+        """Count what another one's `state_dict` gave, too."""
+        for ours, theirs in ((self.wall, state["wall"]), (self.cpu, state["cpu"])):
+            for part, seconds in theirs.items():
+                ours[part] = ours.get(part, 0.0) + seconds
+
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
         """Add the time of the `with` block to `part`."""

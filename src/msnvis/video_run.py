@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from msnvis.tracking.naming import Votes, best_label, votes_from_state, votes_st
 from msnvis.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
+    from msnvis.pieces import VideoPieces
     from msnvis.pipeline import Direction, VideoInstanceSegmenter
 
 
@@ -54,7 +55,7 @@ class ProgressEvent:
 
 
 #: How far a run is: in the first sweep, in the second, through both.
-_FIRST, _SECOND, _DONE = "first", "second", "done"
+_FIRST, _SECOND, DONE = "first", "second", "done"
 
 
 class VideoRun:
@@ -95,13 +96,50 @@ class VideoRun:
         """Read the video forward and, where the direction asks for it, backward."""
         if self.stage == _FIRST:
             self._first_sweep()
-            self._turn_to(_DONE if self.direction == "forward" else _SECOND)
+            self._turn_to(DONE if self.direction == "forward" else _SECOND)
         if self.stage == _SECOND:
             self._second_sweep()
-            self._turn_to(_DONE)
+            self._turn_to(DONE)
+
+    def join(self, pieces: VideoPieces) -> None:
+        """Take over what was found in pieces of the video, which are complete, instead of reading it.
+
+        Ids are those of a run over the whole: each pass counts from where it begins.
+        """
+        if self.stage == DONE:
+            return
+        self.parts.timings.add(pieces.seconds)
+        with self.parts.timings.measure("merge"):
+            counts = [piece.count_tracks() for piece in pieces]
+            for number, piece in enumerate(pieces):
+                before, after = counts[:number], counts[number + 1 :]
+                ids = {FORWARD: sum(c[FORWARD] for c in before), BACKWARD: sum(c[BACKWARD] for c in after)}
+                with piece.opened() as (store, state):
+                    self._add_piece(store, state, ids)
+        for direction, votes in self.votes.items():
+            self.votes[direction] = dict(sorted(votes.items()))  # as they were born
+        self.stage = DONE
+        self._save(None, None, len(self.timestamps))
+        pieces.drop()
+
+    def _add_piece(self, store: RunStore, state: Mapping[str, Any], ids: Mapping[str, int]) -> None:
+        """Take over the next piece; `ids`: direction -> what is added to the ids of its tracks."""
+        first = len(self.timestamps)
+        self.store.append(store, first, ids)
+        self.matcher.add_state(state["matcher"], ids)
+        for direction, votes in state["votes"].items():
+            more = votes_from_state(votes).items()
+            self.votes[direction].update((ids[direction] + id_, vote) for id_, vote in more)
+        self.size = tuple(state["size"])
+        self.timestamps += state["timestamps"].tolist()
+        self.cuts += [first] * (first > 0) + [first + cut for cut in state["cuts"]]
+        self.parts.timings.add(state["timings"])
+        self.parts.interruptions += state["interruptions"]
+        for warning in state["warnings"]:
+            self.source.warn(warning)
 
     def _first_sweep(self) -> None:
-        tracker, detector = self._resumed_tracker(), self.parts._shot_detector(self.source)
+        tracker, detector = self._resumed_tracker(), self.parts.shot_detector(self.source)
         if self.resumed and detector:
             detector.load_state_dict(self.resumed["shots"])
         self.votes[FORWARD] = tracker.votes
@@ -169,7 +207,7 @@ class VideoRun:
 
     def _save(self, tracker: Tracker | None, shots: dict[str, Any] | None, frame: int) -> None:
         """Make a checkpoint after `frame` of the stage under way; `shots` as in `Segmented`."""
-        finished = {_FIRST: (), _SECOND: (FORWARD,), _DONE: (FORWARD, BACKWARD)}[self.stage]
+        finished = {_FIRST: (), _SECOND: (FORWARD,), DONE: (FORWARD, BACKWARD)}[self.stage]
         state = {
             "stage": self.stage,
             "frame": frame,

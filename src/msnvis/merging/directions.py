@@ -126,13 +126,24 @@ class DirectionMatcher:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        overlaps = zip(state["overlapping"].tolist(), state["overlaps"].tolist(), strict=True)
-        self._overlaps = {(first, second): _Overlap(*values) for (first, second), values in overlaps}
-        self._together = {
-            direction: set(map(tuple, pairs.tolist())) for direction, pairs in state["together"].items()
-        }
-        self._latest = {}
-        self.strength = {(direction, id_): value for direction, id_, value in state["strength"]}
+        self._overlaps, self._together = {}, {FORWARD: set(), BACKWARD: set()}
+        self._latest, self.strength = {}, {}
+        self.add_state(state, {FORWARD: 0, BACKWARD: 0})
+
+    def add_state(self, state: Mapping[str, Any], ids: Mapping[str, int]) -> None:
+        """Take over what another matcher saw of other tracks.
+
+        Args:
+            state: its `state_dict`.
+            ids: direction -> what is added to the ids of its tracks.
+        """
+        pairs = (state["overlapping"] + [ids[FORWARD], ids[BACKWARD]]).tolist()
+        for (first, second), values in zip(pairs, state["overlaps"].tolist(), strict=True):
+            self._overlaps[first, second] = _Overlap(*values)
+        for direction, together in state["together"].items():
+            self._together[direction].update(map(tuple, (together + ids[direction]).tolist()))
+        for direction, id_, value in state["strength"]:
+            self.strength[direction, id_ + ids[direction]] = value
 
     def _judge(self, image: np.ndarray, forward: Detections, backward: Detections) -> np.ndarray:
         """``(N,)`` bool: the forward mask is better. Equal masks are not worth the selector's time."""

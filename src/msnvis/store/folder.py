@@ -126,6 +126,13 @@ class WorkFolder:
         self._saved = time.monotonic()
         return RunStore(self._journal), state
 
+    def peek(self) -> dict[str, Any] | None:
+        """The state of the last checkpoint without entering, beside a run that is at work; None without one.
+
+        Raises `InputError` where it is damaged.
+        """
+        return read_checkpoint(self._checkpoint_file) if self.has_checkpoint else None
+
     @property
     def is_due(self) -> bool:
         """Whether it is time for the next checkpoint."""
@@ -176,7 +183,7 @@ class WorkFolder:
     def _drop(self) -> None:
         # The checkpoint first: without it nobody asks for the rest.
         for path in (self._checkpoint_file, *self.path.iterdir()):
-            if path != Path(self._lock.lock_file):
+            if path != Path(self._lock.lock_file) and not path.is_dir():  # of pieces, see msnvis.pieces
                 with told(path):
                     path.unlink(missing_ok=True)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from msnvis.store.detections import DetectionStore
 from msnvis.store.journal import Journal
-from msnvis.store.tables import ArrayTable, MaskTable, Payloads
+from msnvis.store.tables import ArrayTable, MaskTable, Payloads, frames_of
 
 _MASKS, _FOUND, _FORWARD, _BACKWARD, _VERDICTS = range(1, 6)
 
@@ -35,3 +38,24 @@ class RunStore:
         for record in self.journal.records():
             if record.kind in tables:
                 tables[record.kind].note(record)
+
+    def append(self, other: RunStore, first: int, ids: Mapping[str, int]) -> None:
+        """Take over all frames of another store.
+
+        Args:
+            other: of a part of the video.
+            first: the frame that is 0 there.
+            ids: direction -> what is added to the ids of its tracks.
+        """
+        added = [ids["forward"], ids["backward"], 0, 0]
+        for frame in frames_of([other.found, *other.tracked.values(), other.verdicts]):
+            if frame in other.found:
+                self.found[first + frame] = other.found[frame]
+            for direction, tracked in other.tracked.items():
+                if frame in tracked:
+                    objects = tracked[frame]
+                    self.tracked[direction][first + frame] = replace(
+                        objects, ids=objects.ids + ids[direction]
+                    )
+            if frame in other.verdicts:
+                self.verdicts[first + frame] = other.verdicts[frame] + added

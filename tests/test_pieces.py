@@ -1,0 +1,145 @@
+"""Pieces of a video, each processed by itself, together give the bytes of the whole."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import squares
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msnvis.io.readers import open_source
+from msnvis.io.writers import write_results
+from msnvis.pieces import VideoPieces, group_shots
+from msnvis.pipeline import VideoInstanceSegmenter
+from msnvis.segmenters.classifier import Classifier
+from msnvis.store import Journal, WorkFolder
+from msnvis.structures import Detections
+
+SHOTS = (13, 10, 9, 15)
+CUTS = [13, 23, 32]
+FRAMES = sum(SHOTS)
+
+
+@given(st.lists(st.integers(1, 400), unique=True).map(sorted), st.integers(401, 500), st.integers(1, 200))
+def test_shots_are_grouped_into_pieces_of_some_length(cuts, frames, least):
+    bounds = group_shots(cuts, frames, least)
+    assert [first for first, _ in bounds] == [0, *(last for _, last in bounds[:-1])]
+    assert bounds[-1][1] == frames
+    assert {first for first, _ in bounds[1:]} <= set(cuts)
+    if len(bounds) > 1:
+        assert min(last - first for first, last in bounds) >= least
+    for first, last in bounds:  # none could be two
+        assert not [c for c in cuts if first < c < last and c - first >= least and last - c >= least + least]
+
+
+class Sociable(squares.SquareSegmenter):
+    """Its scores depend on the rest of the batch, as the last digits of a network do, and on the frame."""
+
+    def __init__(self):
+        self.frame = 0
+
+    def reset(self, frame: int = 0) -> None:
+        self.frame = frame
+
+    def segment(self, images):
+        found = super().segment(images)
+        for number, one in enumerate(found):
+            place = (self.frame + number) % 7
+            one.scores = one.scores - np.float32((0.1 + 0.05 * place) / len(images))
+            if place == 3:
+                found[number] = one[[]]
+        self.frame += len(images)
+        return found
+
+
+class Cats(Classifier):
+    """The redder the object, the surer a cat."""
+
+    classes = ("cat", "dog")
+
+    def classify(self, image, detections):
+        cat = np.array([image[mask][:, 0].mean() / 255 for mask in detections.masks])
+        return np.stack([cat, (1 - cat) / 2], axis=1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> Path:
+    images = []
+    for shot, (count, grey) in enumerate(zip(SHOTS, (128, 30, 210, 90), strict=True)):
+        for image in squares.frames(count, size=(48, 96)):
+            image[(image == 128).all(axis=2)] = grey
+            images.append(image[:, ::-1] if shot % 2 else image)
+    return squares.write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", images)
+
+
+def parts(**options) -> VideoInstanceSegmenter:
+    given = {"labels": "any", "max_unconfirmed": 2, "batch_size": 4, "classify_every": 5, **options}
+    return VideoInstanceSegmenter(Sociable(), classifier=Cats(), **given)
+
+
+def results(out: Path) -> dict[str, bytes]:
+    files = (path for path in out.rglob("*") if path.is_file() and ".msnvis" not in path.parts)
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def finish(clip: Path, out: Path, pieces: VideoPieces | None = None, **options) -> VideoInstanceSegmenter:
+    """Process the whole, or join its pieces, and write; what it was made of is kept."""
+    segmenter, source = parts(**options), open_source(clip)
+    with WorkFolder(out, keep=True) as work:
+        video = segmenter.run(source, work=work, pieces=pieces)
+        write_results(video, source, out, ["ytvis", "png"])
+        work.finish()
+    return segmenter
+
+
+def planned(clip: Path, out: Path, least: int = 8, **options) -> VideoPieces:
+    """As another process would have them."""
+    pieces = VideoPieces(parts(**options), open_source(clip), out)
+    pieces.plan(least)
+    return pieces
+
+
+def plain(value):
+    """Arrays as lists, so that `==` compares."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def kept(out: Path) -> dict[str, object]:
+    """All that a complete run has found, but how long it took."""
+    with WorkFolder(out, keep=True) as work:
+        about = json.loads(Journal.open(work.path / "journal", b"").about)
+        store, state = work.open(about)
+        tables = [store.found, *store.tracked.values(), store.verdicts]
+        frames = [{frame: plain(vars_of(table[frame])) for frame in table} for table in tables]
+    matcher = plain(state["matcher"])
+    matcher["overlaps"] = sorted(zip(matcher.pop("overlapping"), matcher["overlaps"], strict=True))
+    matcher["strength"].sort()
+    left = {name: plain(value) for name, value in state.items() if name not in ("timings", "matcher")}
+    order = [[direction, list(votes["ids"])] for direction, votes in state["votes"].items()]
+    return {"about": about, "frames": frames, "matcher": matcher, "order": order, **left}
+
+
+def vars_of(row: Detections | np.ndarray) -> object:
+    return vars(row) if isinstance(row, Detections) else row
+
+
+@pytest.mark.parametrize("direction", ["both", "forward", "backward"])
+@pytest.mark.parametrize(("least", "count"), [(8, 4), (14, 2)])
+def test_pieces_are_the_whole(clip, tmp_path, direction, least, count):
+    finish(clip, tmp_path / "whole", direction=direction)
+    out = tmp_path / "out"
+    assert planned(clip, out, least, direction=direction).missing == list(range(count))
+    for number in reversed(range(count)):
+        planned(clip, out, direction=direction)[number].process()
+    pieces = planned(clip, out, direction=direction)
+    assert pieces.missing == []
+    joined = finish(clip, out, pieces, direction=direction)
+    assert results(out) == results(tmp_path / "whole")
+    assert kept(out) == kept(tmp_path / "whole")
+    assert joined.interruptions == 0
+    assert joined.timings.wall["segment"] > 0 and joined.timings.wall["shots"] > 0
+    assert not (out / ".msnvis" / "pieces").exists()
