@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -25,14 +25,13 @@ from threading import Event, Thread
 import av
 import cv2
 import numpy as np
-from pipeline import peak_megabytes
+from pipeline import Still, peak_megabytes
 
 from msnvis import masks as mask_ops
 from msnvis.io.readers import open_source
 from msnvis.io.writers import formats, write_results
 from msnvis.masks import RLE
 from msnvis.pipeline import VideoInstanceSegmenter
-from msnvis.propagators import Corrections, Propagator
 from msnvis.segmenters import Segmenter
 from msnvis.store import WorkFolder
 from msnvis.structures import Detections
@@ -97,34 +96,6 @@ class Circles(Segmenter):
         return Detections(self.size, rles, np.full(len(present), 0.9, np.float32), class_scores)
 
 
-class Resting(Propagator):
-    """Leaves every mask where it is."""
-
-    def __init__(self) -> None:
-        self.rles: dict[int, RLE] = {}
-
-    def start(self, image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
-        self.rles = dict(zip(masks, mask_ops.encode(list(masks.values())), strict=True))
-
-    def step(self, image: np.ndarray, corrections: Corrections | None = None) -> dict[int, np.ndarray]:
-        corrections = corrections or Corrections()
-        new = dict(zip(corrections.masks, mask_ops.encode(list(corrections.masks.values())), strict=True))
-        carried = self.step_rles(image, new, corrections.forget)
-        return dict(zip(carried, mask_ops.decode(list(carried.values()), image.shape[:2]), strict=True))
-
-    def step_rles(
-        self, image: np.ndarray, masks: Mapping[int, RLE], forget: frozenset[int] = frozenset()
-    ) -> dict[int, RLE]:
-        self.rles = {id_: rle for id_, rle in {**self.rles, **masks}.items() if id_ not in forget}
-        return dict(self.rles)
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        return {str(id_): np.frombuffer(rle["counts"], np.uint8) for id_, rle in self.rles.items()}
-
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        raise NotImplementedError("no run is resumed here")
-
-
 def write_video(path: Path, circles: Circles, frames: int) -> None:
     """The circles as H.264, a keyframe every 60 frames."""
     height, width = circles.size
@@ -146,7 +117,7 @@ def run(folder: Path, count: int, size: tuple[int, int]) -> None:
     """Process ``video.mp4`` and print the peak of the memory in megabytes, and seconds and tracks."""
     began = time.perf_counter()
     parts = VideoInstanceSegmenter(
-        Circles(count, size), Resting(), classifier="none", labels="coco", shots=False, max_lost=10
+        Circles(count, size), Still(), classifier="none", labels="coco", shots=False, max_lost=10
     )
     source = open_source(folder / "video.mp4")
     with WorkFolder(folder / "out") as work:

@@ -104,11 +104,11 @@ class Still(Propagator):
         self.rles = {id_: rle for id_, rle in {**self.rles, **masks}.items() if id_ not in forget}
         return dict(self.rles)
 
-    def state_dict(self) -> dict[str, object]:
-        return dict(self.rles)
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return {str(id_): np.frombuffer(rle["counts"], np.uint8) for id_, rle in self.rles.items()}
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self.rles = dict(state)
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        raise NotImplementedError("no run is resumed here")
 
 
 def write_blob_video(path: Path, blobs: Blobs, frames: int) -> None:
