@@ -28,6 +28,7 @@ from msnvis.io.decoding import Clock, Upright, decode, open_container, video_str
 from msnvis.io.gif import is_complete
 from msnvis.io.identity import file_identity
 from msnvis.io.info import VideoInfo, packet_facts
+from msnvis.io.mp4 import check_claims
 from msnvis.io.picture import Picture
 from msnvis.io.source import NOMINAL_FPS, Frame, FrameSource, Window
 
@@ -63,6 +64,7 @@ class VideoFile(FrameSource):
         self._index: _Index | None = None
         self._seek_start: int | None = None
         self._lands_late = False
+        check_claims(path, path.name)
         with self._open() as container:
             stream = video_stream(container, path.name, self.max_pixels)
             rate = stream.average_rate or stream.guessed_rate
