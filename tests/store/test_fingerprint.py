@@ -61,7 +61,7 @@ def test_every_option_of_the_pipeline_counts(tmp_path):
         {"batch_size": 2},
         {"classify_every": 9},
         {"classifier_weight": 0.1},
-        {"min_evidence": 0.3},
+        {"min_evidence": 0.35},
         {"human_objects": False},
         {"max_objects": 3},
         {"score_threshold": 0.6},
