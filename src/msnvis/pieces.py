@@ -107,8 +107,8 @@ class VideoPieces:
     def plan(self, least: int) -> None:
         """Read the video and divide it at its cuts, unless that was done before.
 
-        Afterwards none `exist` where that is impossible: without cuts in the right places, and where reading
-        warns of damage, because only whole files are read alike from anywhere.
+        Afterwards none `exist` where that is impossible: without cuts in the right places, where reading warns
+        of damage, because only whole files are read alike from anywhere, and without checkpoints.
 
         Args:
             least: frames of a piece.
@@ -122,7 +122,7 @@ class VideoPieces:
             _, plan = work.open(self._parts.fingerprint(self._source))
             if plan is None and (plan := self._read(least)):
                 work.save(plan)
-        if plan is None:
+        if not self.exist:
             self.drop()
 
     def __getitem__(self, number: int) -> Piece:

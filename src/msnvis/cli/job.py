@@ -17,12 +17,13 @@ from rich.table import Table
 from msnvis.cli.interrupt import PoliteInterrupt
 from msnvis.cli.messages import error_sentence, say_warning
 from msnvis.cli.progress import ProgressDisplay
-from msnvis.engines.outcome import Outcome, VideoTask
+from msnvis.engines.outcome import Outcome, PieceTask, Split, VideoTask
 from msnvis.errors import MsnvisError, OptionError, OutputError
 from msnvis.terminal import neutral
 
 if TYPE_CHECKING:
     from msnvis.io.source import FrameSource
+    from msnvis.pieces import VideoPieces
     from msnvis.pipeline import ProgressEvent, VideoInstanceSegmenter
     from msnvis.store.folder import WorkFolder
     from msnvis.structures import VideoInstances
@@ -39,6 +40,8 @@ class Job:
         keep_intermediate: leave intermediate results after success.
         quiet: show neither progress nor results, as on another machine nobody would see them.
         debug: let errors through.
+        piece_frames: split a video that is more than twice as long into pieces of at least so many frames;
+            None splits none.
     """
 
     segmenter: VideoInstanceSegmenter
@@ -47,23 +50,27 @@ class Job:
     keep_intermediate: bool = False
     quiet: bool = False
     debug: bool = False
+    piece_frames: int | None = None
 
-    def __call__(self, task: VideoTask) -> Outcome:
-        """Process one video, or go on with it where an interrupted run stopped, and tell how that ended.
+    def __call__(self, task: VideoTask | PieceTask) -> Outcome | Split:
+        """Process a video or a piece, or go on with it where an interrupted run stopped; tell how that ended.
 
         Raises `KeyboardInterrupt` after Ctrl-C, when what was done until then is written.
         """
         began = time.perf_counter()
+        video, process = (
+            (task.video, self._process_piece) if isinstance(task, PieceTask) else (task, self._process)
+        )
         try:
-            outcome = self._process(task)
+            outcome = process(task)
         except Exception as error:
             if self.debug:
                 raise
             ours, why = not isinstance(error, MsnvisError), error_sentence(error)
-            outcome = Outcome(task.address, str(task.folder), "failed", why, is_ours=ours)
+            outcome = Outcome(video.address, str(video.folder), "failed", why, is_ours=ours)
         return replace(outcome, seconds=time.perf_counter() - began)
 
-    def _process(self, task: VideoTask) -> Outcome:
+    def _process(self, task: VideoTask) -> Outcome | Split:
         from msnvis.io.readers import open_source
         from msnvis.io.recording import Recording
         from msnvis.store.folder import WorkFolder
@@ -74,26 +81,71 @@ class Job:
         if task.is_one_of_many and not task.restart and self._is_done(source, folder):
             return Outcome(task.address, str(folder), "skipped")
         self._check_not_replaced(task.address, folder)
-        with _writable(folder), WorkFolder(folder, restart=task.restart, keep=self.keep_intermediate) as work:
-            if source.live:
-                source = Recording(source, work.path / "live.mp4")
-            frames, tracks = self._segment(source, folder, work)
+        with _writable(folder):
+            pieces = self._pieces(source, task)
+            if pieces and (missing := pieces.missing):
+                return Split(tuple(PieceTask(task, number) for number in missing))
+            with WorkFolder(folder, keep=self.keep_intermediate) as work:
+                if source.live:
+                    source = Recording(source, work.path / "live.mp4")
+                frames, tracks = self._segment(source, folder, work, pieces)
         warnings = tuple(source.warnings)
         return Outcome(task.address, str(folder), "done", frames=frames, tracks=tracks, warnings=warnings)
+
+    def _pieces(self, source: FrameSource, task: VideoTask) -> VideoPieces | None:
+        """The pieces to process the video in; None where it is processed as a whole."""
+        from msnvis.pieces import VideoPieces
+        from msnvis.store.folder import WorkFolder
+
+        pieces = VideoPieces(self.segmenter, source, task.folder)
+        if task.restart:
+            with WorkFolder(task.folder) as work:
+                work.finish()
+        is_begun = WorkFolder(task.folder).has_checkpoint
+        if task.restart or is_begun or not pieces.exist:
+            pieces.drop()
+        if pieces.exist and self.piece_frames is None:
+            raise OptionError(
+                f"{task.folder} holds pieces of {source.label} that an interrupted run with --engine ray has "
+                "left; go on with --engine ray, or drop them with --restart"
+            )
+        if pieces.exist or (self._is_long(source) and not is_begun):
+            pieces.plan(self.piece_frames)
+        return pieces if pieces.exist else None
+
+    def _is_long(self, source: FrameSource) -> bool:
+        """Whether it is worth while to look for cuts between which the video can be split."""
+        if self.piece_frames is None or source.live or not self.segmenter.shots:
+            return False
+        return (source.num_frames or 0) > 2 * self.piece_frames
+
+    def _process_piece(self, task: PieceTask) -> Outcome:
+        from msnvis.io.readers import open_source
+        from msnvis.pieces import VideoPieces
+
+        video = task.video
+        source = open_source(video.address, **self.window)
+        piece = VideoPieces(self.segmenter, source, video.folder)[task.number]
+        piece.process()
+        return Outcome(video.address, str(video.folder), "done", frames=piece.source.num_frames)
 
     def _is_done(self, source: FrameSource, folder: Path) -> bool:
         """Whether all results are in `folder` that this job would write there."""
         from msnvis.io.writers import formats
+        from msnvis.pieces import VideoPieces
         from msnvis.store.folder import WorkFolder
         from msnvis.store.run_record import is_record_of
 
         results = [folder / formats.create(name).filename for name in self.formats]
-        if WorkFolder(folder).has_checkpoint or not all(result.exists() for result in results):
+        is_begun = WorkFolder(folder).has_checkpoint or VideoPieces(self.segmenter, source, folder).exist
+        if is_begun or not all(result.exists() for result in results):
             return False
         fingerprint = self.segmenter.fingerprint(source)
         return is_record_of(folder, fingerprint, [result.name for result in results])
 
-    def _segment(self, source: FrameSource, folder: Path, work: WorkFolder) -> tuple[int, int]:
+    def _segment(
+        self, source: FrameSource, folder: Path, work: WorkFolder, pieces: VideoPieces | None
+    ) -> tuple[int, int]:
         """Make the results; gives how many frames and tracks there are."""
         from msnvis.io.recording import Recording
         from msnvis.io.writers import write_results
@@ -109,7 +161,7 @@ class Job:
                         interrupt.check()
 
                 began = time.perf_counter()
-                instances = self.segmenter.run(source, progress=progress, work=work)
+                instances = self.segmenter.run(source, progress=progress, work=work, pieces=pieces)
                 seconds = time.perf_counter() - began
             for warning in () if self.quiet else source.warnings:
                 say_warning(warning)
@@ -159,7 +211,7 @@ def make_job(
     preset: str | None,
     window: Mapping[str, object],
     formats: Sequence[str],
-    **more: bool,
+    **more: bool | int,
 ) -> Job:
     """A `Job`, with the parts loaded.
 

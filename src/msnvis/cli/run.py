@@ -150,8 +150,17 @@ def run(
         ),
     ] = None,
     worker_retries: Annotated[
-        int, typer.Option(help="With Ray: times a video whose worker is lost is tried again.")
+        int, typer.Option(help="With Ray: times a video or piece whose worker is lost is tried again.")
     ] = 3,
+    piece_frames: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="FRAMES",
+            help="With Ray: videos more than twice as long are processed in pieces of this length or more, "
+            "from cut to cut.",
+        ),
+    ] = 5000,
 ) -> None:
     """Find, outline, name and track every object of each INPUT.
 
@@ -199,7 +208,7 @@ def run(
     make = partial(make_job, options, preset, window, formats, keep_intermediate=keep_intermediate)
     tasks = list_tasks(inputs, output, restart=restart)
     if engine == "ray":
-        outcomes = run_on_ray(partial(make, quiet=True), tasks, ray_options)
+        outcomes = run_on_ray(partial(make, quiet=True, piece_frames=piece_frames), tasks, ray_options)
     else:
         outcomes = map(make(debug=is_debugging(ctx)), tasks)
     tell(outcomes, tasks, output, is_remote=engine == "ray")

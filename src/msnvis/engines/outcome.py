@@ -1,4 +1,4 @@
-"""A video to process, and how that ended."""
+"""A video or a piece of one to process, and how that ended."""
 
 from __future__ import annotations
 
@@ -24,6 +24,32 @@ class VideoTask:
 
 
 @dataclass(frozen=True)
+class PieceTask:
+    """A piece of a long video to process, see `msnvis.pieces`.
+
+    Attributes:
+        video: that it belongs to.
+        number: of the piece.
+    """
+
+    video: VideoTask
+    number: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """In place of an outcome: what is to be processed before the video itself goes on.
+
+    Attributes:
+        pieces: that are missing.
+        seconds: that the work took until then.
+    """
+
+    pieces: tuple[PieceTask, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How the work on a video ended.
 
@@ -33,7 +59,7 @@ class Outcome:
         status: ``done``, ``skipped`` (it was done already) or ``failed``.
         why: of a failure, in one sentence.
         frames, tracks: in the results.
-        seconds: that the work took.
+        seconds: that the work took, on all workers together.
         warnings: sentences on what was wrong but could be coped with.
         is_ours: whether a failure is one that no user can mend.
     """

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from msnvis.engines.outcome import Outcome, VideoTask
+from msnvis.engines.outcome import Outcome, Split, VideoTask
+from msnvis.engines.schedule import Schedule, Step, failed
 from msnvis.errors import MissingExtraError, OptionError
 
-#: Processes one video and tells how that ended; raises nothing that a video can cause.
-Work = Callable[[VideoTask], Outcome]
+#: Processes a video or a piece of one and tells how that ended, or into which pieces the video is to be
+#: split; raises nothing that a video can cause.
+Work = Callable[[Step], Outcome | Split]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RayOptions:
         cpus: cores reserved for each. None for 1 where it has a GPU, else for as many as PyTorch has threads
             here.
         gpus: GPUs reserved for each; with 0.25, four share one. None for 1 where the cluster has any, else 0.
-        retries: times that a video is tried again after the worker it was on was lost.
+        retries: times that a video, or piece of one, is tried again after the worker it was on was lost.
     """
 
     workers: int | None = None
@@ -53,19 +54,21 @@ def run_on_ray(
 ) -> Iterator[Outcome]:
     """Process `tasks` on workers, each of which has one at a time; the others wait here, not in the cluster.
 
+    A video that is split occupies as many workers as it has pieces; they begin before the videos after it.
+
     Ray's own rules say which cluster it is: that of ``RAY_ADDRESS``, else the one that runs on this machine,
     else a new one on this machine alone. On every machine msnvis, the inputs, the folders of results and the
     current folder must be there under the same names. PyTorch has as many threads in every worker as here,
     because on CPUs the last digits depend on their number.
 
     Args:
-        make_work: makes what processes the videos, once a worker; picklable.
+        make_work: makes what processes the videos and their pieces, once a worker; picklable.
         tasks: the videos.
         options: of the workers.
 
     Yields:
-        How each ended, in that order. A video whose worker is lost goes to another one, which goes on from
-        the last checkpoint.
+        How each ended, in that order. A video or piece whose worker is lost goes to another one, which goes
+        on from the last checkpoint.
 
     Raises:
         MissingExtraError: ``pip install msnvis[ray]`` is needed.
@@ -83,9 +86,10 @@ def run_on_ray(
         if gpus is None:
             gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
         cpus = options.cpus or (1.0 if gpus else float(threads))
-        count = min(_room(ray.nodes(), cpus, gpus), options.workers or len(tasks), len(tasks))
+        room = _room(ray.nodes(), cpus, gpus)
         worker = ray.remote(num_cpus=cpus, num_gpus=gpus)(_Worker)
-        pool = _Pool(ray, lambda: worker.remote(make_work, os.getcwd(), threads), count)
+        most = min(room, options.workers or room)
+        pool = _Pool(ray, lambda: worker.remote(make_work, os.getcwd(), threads), most)
         try:
             pool.check_first()
             yield from pool.run(tasks, options.retries)
@@ -108,8 +112,8 @@ class _Worker:
             return str(error) or type(error).__name__
         return None
 
-    def process(self, task: VideoTask) -> Outcome:
-        return self._ready()(task)
+    def process(self, step: Step) -> Outcome | Split:
+        return self._ready()(step)
 
     def _ready(self) -> Work:
         if self._work is None:
@@ -122,56 +126,57 @@ class _Worker:
 
 
 class _Pool:
-    """Workers, and what each of them is busy with."""
+    """Workers, at most so many, and what each of them is busy with; one is started when it is needed."""
 
-    def __init__(self, ray: Any, start: Callable[[], Any], count: int) -> None:
-        self._ray, self._start = ray, start
-        self._idle = [start() for _ in range(count)]
-        self._busy: dict[Any, tuple[Any, VideoTask, int]] = {}
+    def __init__(self, ray: Any, start: Callable[[], Any], most: int) -> None:
+        self._ray, self._start, self._most = ray, start, most
+        self._idle: list[Any] = []
+        self._busy: dict[Any, tuple[Any, Step, int]] = {}
 
     def check_first(self) -> None:
         """Raise `OptionError` where models cannot be loaded, rather than for each video."""
+        self._idle.append(self._start())
         try:
-            problem = self._ray.get(self._idle[0].prepare.remote()) if self._idle else None
+            problem = self._ray.get(self._idle[0].prepare.remote())
         except self._ray.exceptions.RayError as error:
             problem = f"the first worker was lost ({_first_line(error)})"
         if problem:
             raise OptionError(f"the workers cannot begin: {problem}")
 
     def run(self, tasks: Sequence[VideoTask], retries: int) -> Iterator[Outcome]:
-        waiting = deque((task, 0) for task in tasks)
-        while waiting or self._busy:
-            while waiting and self._idle:
-                self._submit(*waiting.popleft())
-            done, _ = self._ray.wait(list(self._busy), num_returns=1)
-            worker, task, losses = self._busy.pop(done[0])
-            try:
-                outcome = self._ray.get(done[0])
-            except self._ray.exceptions.RayTaskError as error:
-                outcome = _failed(task, f"unexpected {_first_line(error.cause)}", is_ours=True)
-            except self._ray.exceptions.RayError as error:
-                self._ray.kill(worker)
-                worker = self._start()
-                if losses < retries:  # what it has done until then must not be dropped now
-                    waiting.appendleft((replace(task, restart=False), losses + 1))
-                    outcome = None
-                else:
-                    why = (
-                        f"its worker was lost in attempt {losses + 1} of {retries + 1} ({_first_line(error)})"
-                    )
-                    remedy = "where memory is short, give fewer --workers"
-                    outcome = _failed(task, f"{why}; {remedy}", is_ours=False)
-            self._idle.append(worker)
+        schedule = Schedule(tasks)
+        while schedule or self._busy:
+            while schedule and (self._idle or len(self._busy) < self._most):
+                self._submit(*schedule.next())
+            outcome = self._wait(schedule, retries)
             if outcome is not None:
                 yield outcome
+
+    def _submit(self, step: Step, losses: int) -> None:
+        worker = self._idle.pop() if self._idle else self._start()
+        self._busy[worker.process.remote(step)] = (worker, step, losses)
+
+    def _wait(self, schedule: Schedule, retries: int) -> Outcome | None:
+        """Until a worker is done or lost; gives the outcome of a video that ended."""
+        ready, _ = self._ray.wait(list(self._busy), num_returns=1)
+        worker, step, losses = self._busy.pop(ready[0])
+        try:
+            result = self._ray.get(ready[0])
+        except self._ray.exceptions.RayTaskError as error:
+            result = failed(step, f"unexpected {_first_line(error.cause)}", is_ours=True)
+        except self._ray.exceptions.RayError as error:
+            self._ray.kill(worker)
+            if losses < retries:
+                schedule.again(step, losses + 1)
+                return None
+            why = f"its worker was lost in attempt {losses + 1} of {retries + 1} ({_first_line(error)})"
+            return schedule.done(step, failed(step, f"{why}; where memory is short, give fewer --workers"))
+        self._idle.append(worker)
+        return schedule.done(step, result)
 
     def close(self) -> None:
         for worker in (*self._idle, *(worker for worker, _, _ in self._busy.values())):
             self._ray.kill(worker)
-
-    def _submit(self, task: VideoTask, losses: int) -> None:
-        worker = self._idle.pop()
-        self._busy[worker.process.remote(task)] = (worker, task, losses)
 
 
 @contextmanager
@@ -212,10 +217,6 @@ def _room(nodes: Sequence[dict[str, Any]], cpus: float, gpus: float) -> int:
             "with --worker-cpus and --worker-gpus"
         )
     return room
-
-
-def _failed(task: VideoTask, why: str, *, is_ours: bool) -> Outcome:
-    return Outcome(task.address, str(task.folder), "failed", f"{task.address}: {why}", is_ours=is_ours)
 
 
 def _first_line(error: BaseException) -> str:
