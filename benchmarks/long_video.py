@@ -54,6 +54,9 @@ class Circles(Segmenter):
         self.size, self.count, self.next = size, count, 0
         self.rles = [self._draw(t) for t in range(PERIOD)]
 
+    def fingerprint(self) -> dict[str, object]:
+        return {"size": self.size, "count": self.count}
+
     def outlines(self, t: int) -> list[tuple[tuple[int, int], int]]:
         """Centre and radius of every disc at frame `t`."""
         height, width = self.size

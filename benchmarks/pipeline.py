@@ -89,6 +89,9 @@ class Still(Propagator):
     def __init__(self) -> None:
         self.rles: dict[int, RLE] = {}
 
+    def fingerprint(self) -> dict[str, object]:
+        return {}
+
     def start(self, image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
         self.rles = dict(zip(masks, mask_ops.encode(list(masks.values())), strict=True))
 

@@ -172,6 +172,38 @@ def test_other_options_are_refused(clip, tmp_path):
     run(clip, tmp_path)
 
 
+class Careless(squares.SquareSegmenter):
+    """Finds objects as surely as it is told, and tells nobody."""
+
+    def __init__(self, score):
+        self.score = score
+
+    def segment(self, images):
+        found = super().segment(images)
+        return [replace(one, scores=np.full(len(one), self.score, np.float32)) for one in found]
+
+
+class Careful(Careless):
+    def fingerprint(self):
+        return {"score": self.score}
+
+
+@pytest.mark.parametrize("kind", [Careful, Careless])
+def test_ready_made_parts_that_were_made_otherwise_do_not_go_on(clip, tmp_path, kind):
+    run(clip, tmp_path / "whole", segmenter=kind(0.75))
+    for score in (0.75, 0.5):
+        with pytest.raises(PowerCut):
+            run(clip, tmp_path / "out", 9, segmenter=kind(score))
+        if kind is Careful:
+            with pytest.raises(OptionError, match="segmenter options score was"):
+                run(clip, tmp_path / "out", segmenter=kind(0.6))
+            (tmp_path / "out" / ".msnvis" / "checkpoint").unlink()
+        else:
+            assert contents(tmp_path / "out") == {}
+    assert run(clip, tmp_path / "out", segmenter=kind(0.75)).interruptions == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def test_live_sources_and_arrays_leave_nothing_to_go_on_with(tmp_path):
     frames = squares.frames(5)
     for given in (iter(frames), frames):

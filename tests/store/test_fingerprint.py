@@ -4,7 +4,7 @@ import torch
 
 from msnvis.pipeline import VideoInstanceSegmenter
 from msnvis.segmenters.precomputed import PrecomputedSegmenter
-from msnvis.store.fingerprint import part_fingerprint, weights_checksum
+from msnvis.store.fingerprint import is_recognisable, part_fingerprint, weights_checksum
 
 
 class Part:
@@ -32,6 +32,30 @@ def test_parts_by_name_with_options_and_ready_made():
     assert part_fingerprint(("a", {"flip": True}), object.__new__(Part))["options"] == {"flip": "True"}
     ready = Part()
     assert part_fingerprint(ready, ready)["name"] == f"{__name__}.Part"
+
+
+def test_ready_made_parts_say_what_they_were_made_with():
+    class Tuned:
+        def __init__(self, size):
+            self.size = size
+
+        def fingerprint(self):
+            return {"size": self.size}
+
+    class Plain:
+        pass
+
+    def options(part):
+        return part_fingerprint(part, part)["options"]
+
+    assert (options(Tuned(3)), options(Plain()), options(Part())) == ({"size": 3}, {}, None)
+    for part, known in ((Tuned(3), True), (Plain(), True), (Part(), False)):
+        fingerprint = {"input": {"name": "clip"}, "parts": {"segmenter": part_fingerprint(part, part)}}
+        assert is_recognisable(fingerprint) is known
+        assert not is_recognisable({**fingerprint, "input": None})
+    assert is_recognisable(
+        {"input": {"name": "clip"}, "parts": {"segmenter": {"name": "a", "weights": None}}}
+    )
 
 
 def test_a_file_of_detections_counts(tmp_path):

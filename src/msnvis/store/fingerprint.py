@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import av
@@ -46,6 +47,10 @@ def weights_checksum(part: object) -> str | None:
 def part_fingerprint(given: object, part: object) -> dict[str, Any]:
     """A part by the name and options by which it was asked for, or by its class, and its weights.
 
+    The options of a ready-made part are what its method `fingerprint` gives, if it has one: all that its
+    results follow from beside its weights, as JSON can hold it. One without attributes has none; those of
+    any other are not known and None.
+
     Args:
         given: the name, ``(name, options)``, or the part itself.
         part: the part.
@@ -55,5 +60,22 @@ def part_fingerprint(given: object, part: object) -> dict[str, Any]:
     elif isinstance(given, tuple):
         about = {"name": given[0], "options": {key: str(value) for key, value in given[1].items()}}
     else:
-        about = {"name": f"{type(part).__module__}.{type(part).__qualname__}"}
+        about = {"name": f"{type(part).__module__}.{type(part).__qualname__}", "options": _own_options(part)}
     return {**about, "weights": weights_checksum(part)}
+
+
+def is_recognisable(fingerprint: Mapping[str, Any]) -> bool:
+    """Whether another run with this fingerprint would surely give the same results.
+
+    >>> is_recognisable({"input": None}), is_recognisable({"input": {"name": "street.mp4"}, "parts": {}})
+    (False, True)
+    """
+    parts = fingerprint.get("parts", {}).values()
+    return bool(fingerprint.get("input")) and all(part.get("options", {}) is not None for part in parts)
+
+
+def _own_options(part: object) -> Any:
+    tell = getattr(part, "fingerprint", None)
+    if tell is not None:
+        return tell()
+    return None if vars(part) else {}

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from msnvis.errors import InputError, OptionError, OutputError
 from msnvis.io.atomic import remove_partials, told
 from msnvis.store.checkpoint import read_checkpoint, write_checkpoint
+from msnvis.store.fingerprint import is_recognisable
 from msnvis.store.journal import Journal
 from msnvis.store.run_store import RunStore
 
@@ -101,8 +102,8 @@ class WorkFolder:
         """Where the run keeps what it finds, and the state of the last checkpoint, if there is one.
 
         Args:
-            fingerprint: all that the results follow from, as JSON can hold it; without an ``input`` there
-                will be no checkpoints, because it cannot be read again.
+            fingerprint: all that the results follow from, as JSON can hold it; there will be no checkpoints
+                where it is not `is_recognisable`.
 
         Raises `OptionError` where an interrupted run had another one, `InputError` where what is left of it
         is damaged.
@@ -122,7 +123,7 @@ class WorkFolder:
         else:
             self._drop()  # it was interrupted before its first checkpoint
             self._journal = Journal.open(self._journal_file, about)
-        self._keeps = bool(fingerprint.get("input"))
+        self._keeps = is_recognisable(fingerprint)
         self._saved = time.monotonic()
         return RunStore(self._journal), state
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from msnvis.io.atomic import replacing
+from msnvis.store.fingerprint import is_recognisable
 from msnvis.structures import VideoInstances
 from msnvis.timings import Timings
 
@@ -61,7 +62,7 @@ def write_run_record(
 def is_record_of(folder: Path, fingerprint: Mapping[str, Any], results: Sequence[str]) -> bool:
     """Whether ``run.json`` in `folder` tells of a complete run with this fingerprint that wrote `results`.
 
-    False where the input cannot be recognised.
+    False where the input or a part cannot be recognised.
     """
     try:
         record = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
@@ -69,4 +70,4 @@ def is_record_of(folder: Path, fingerprint: Mapping[str, Any], results: Sequence
         is_complete = record["complete"] is True and set(results) <= set(record["results"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
-    return bool(fingerprint.get("input")) and is_same and is_complete
+    return is_recognisable(fingerprint) and is_same and is_complete
