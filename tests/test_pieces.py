@@ -1,5 +1,6 @@
 """Pieces of a video, each processed by itself, together give the bytes of the whole."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 from msnvis.io.readers import open_source
 from msnvis.io.writers import write_results
+from msnvis.merging.directions import DirectionMatcher
 from msnvis.pieces import VideoPieces, group_shots
 from msnvis.pipeline import VideoInstanceSegmenter
 from msnvis.segmenters.classifier import Classifier
-from msnvis.store import Journal, WorkFolder
+from msnvis.store import Journal, RunStore, WorkFolder, folder
 from msnvis.structures import Detections
+from msnvis.tracking.tracker import Tracker
 
 
 @given(st.lists(st.integers(1, 400), unique=True).map(sorted), st.integers(401, 500), st.integers(1, 200))
@@ -138,3 +141,55 @@ def test_pieces_are_the_whole(clip, tmp_path, direction, least, count):
     assert joined.interruptions == 0
     assert joined.timings.wall["segment"] > 0 and joined.timings.wall["shots"] > 0
     assert not (out / ".msnvis" / "pieces").exists()
+
+
+class PowerCut(BaseException):
+    """Ends a run without anything being tidied up by it."""
+
+
+def failing(method, calls: int):
+    """`method`, which ends everything at the last of so many calls."""
+    count = itertools.count(1)
+
+    def call(self, *arguments, **options):
+        if next(count) == calls:
+            raise PowerCut
+        return method(self, *arguments, **options)
+
+    return call
+
+
+def test_a_piece_that_is_broken_off_goes_on(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "SECONDS", 0.0)
+    monkeypatch.setattr(folder, "_SHARE", 0)
+    finish(clip, tmp_path / "whole")
+    out = tmp_path / "out"
+    planned(clip, out)[0].process()
+    for owner, method, calls in ((Tracker, "step", 9), (DirectionMatcher, "add", 5)):  # in each sweep once
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, method, failing(getattr(owner, method), calls))
+            with pytest.raises(PowerCut):
+                planned(clip, out)[1].process()
+    assert planned(clip, out).missing == [1, 2, 3]
+    for number in (1, 2, 3):
+        planned(clip, out)[number].process()
+    joined = finish(clip, out, planned(clip, out))
+    assert results(out) == results(tmp_path / "whole") and joined.interruptions == 2
+    once, twice = kept(out), kept(tmp_path / "whole")
+    assert once.pop("interruptions") == 2 and twice.pop("interruptions") == 0
+    assert once == twice
+
+
+def test_joining_that_is_broken_off_is_repeated(clip, tmp_path, monkeypatch):
+    finish(clip, tmp_path / "whole")
+    out = tmp_path / "out"
+    for number in planned(clip, out).missing:
+        planned(clip, out)[number].process()
+    for calls in (2, 4):
+        with monkeypatch.context() as patch:
+            patch.setattr(RunStore, "append", failing(RunStore.append, calls))
+            with pytest.raises(PowerCut):
+                finish(clip, out, planned(clip, out))
+    assert planned(clip, out).missing == []
+    finish(clip, out, planned(clip, out))
+    assert results(out) == results(tmp_path / "whole") and kept(out) == kept(tmp_path / "whole")

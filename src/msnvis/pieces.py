@@ -107,8 +107,8 @@ class VideoPieces:
     def plan(self, least: int) -> None:
         """Read the video and divide it at its cuts, unless that was done before.
 
-        Afterwards none `exist` where that is impossible: without cuts in the right places, where reading warns
-        of damage, because only whole files are read alike from anywhere, and without checkpoints.
+        Afterwards none `exist` where that is impossible: without cuts in the right places, where reading
+        warns of damage, because only whole files are read alike from anywhere, and without checkpoints.
 
         Args:
             least: frames of a piece.

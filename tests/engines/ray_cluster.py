@@ -1,9 +1,13 @@
-"""What workers on Ray run before anything else, and parts that lose their worker."""
+"""What workers on Ray run before anything else, and parts that lose their worker or are slow.
+
+As a program: `msnvis` on a Ray of its own, on which these parts are known.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import squares
@@ -26,6 +30,19 @@ class Doomed(squares.SquareSegmenter):
         return super().segment(images)
 
 
+class Unhurried(squares.SquareSegmenter):
+    """Takes its time, and adds a byte to a file for each frame."""
+
+    def __init__(self, seen: Path, seconds: float) -> None:
+        self.seen, self.seconds = seen, seconds
+
+    def segment(self, images):
+        time.sleep(self.seconds * len(images))
+        with self.seen.open("ab") as file:
+            file.write(b"." * len(images))
+        return super().segment(images)
+
+
 def set_up() -> None:
     """Make the parts known, and make checkpoints whenever there can be one."""
     squares.register()
@@ -35,3 +52,22 @@ def set_up() -> None:
     segmenters.register("doomed", summary="loses its worker, for tests")(
         lambda device="cpu": Doomed(marker, frames=17)
     )
+    seen = marker.with_name("seen")
+    segmenters.register("unhurried", summary="slow, for tests")(
+        lambda device="cpu": Unhurried(seen, float(os.environ.get("MSNVIS_TEST_PAUSE", 0)))
+    )
+
+
+if __name__ == "__main__":
+    import ray
+
+    from msnvis.cli.main import main
+
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"worker_process_setup_hook": "ray_cluster.set_up"},
+    )
+    set_up()
+    main()

@@ -2,17 +2,22 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
 import pytest
+import shots
 import squares
 import torch
 from command import files_in, msnvis
 
 from msnvis.engines.ray_engine import RayOptions, _room, run_on_ray
 from msnvis.errors import MissingExtraError, OptionError
+from msnvis.store.checkpoint import read_checkpoint
+from msnvis.video_run import DONE
 
 HERE = Path(__file__).parent
 FORMATS = ("ytvis", "coco", "mots", "png", "overlay", "summary")
@@ -113,6 +118,74 @@ def test_a_lost_worker_changes_nothing(ray_is_there, videos, tmp_path, monkeypat
     again = msnvis(*command)
     assert again.code == 2 and "4 skipped" in again.out
     assert msnvis(*command, "--restart").out.count("skipped") == 1
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return shots.write(tmp_path_factory.mktemp("film") / "film.mp4")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direction", ["both", "forward", "backward"])
+def test_a_long_video_in_pieces_that_loses_a_worker(ray_is_there, film, videos, tmp_path, direction):
+    ray_is_there.unlink(missing_ok=True)
+    command = ("run", film, videos / "0.mp4", *OPTIONS, "--direction", direction)
+    local = msnvis(*command, "-o", tmp_path / "local", "--segmenter", "squares")
+    assert local.code == 0, local.err
+    options = ("--engine", "ray", "--segmenter", "doomed", "--piece-frames", "8")
+    outcome = msnvis(*command, "-o", tmp_path / "ray", *options)
+    assert outcome.code == 0, outcome.err
+    assert ray_is_there.exists()  # a worker was killed
+    assert contents(tmp_path / "ray") == contents(tmp_path / "local")
+    record = json.loads((tmp_path / "ray" / "film" / "run.json").read_text())
+    assert record["frames"] == shots.FRAMES and record["interruptions"] == 1  # in the middle of a piece
+    summary = json.loads((tmp_path / "ray" / "runs.json").read_text())
+    assert [summary[name] for name in ("inputs", "done", "skipped", "failed")] == [2, 2, 0, 0]
+
+
+@pytest.mark.slow
+def test_a_piece_that_kills_every_worker_fails_its_video_alone(ray_is_there, film, videos, tmp_path):
+    ray_is_there.unlink(missing_ok=True)
+    command = ("run", film, videos / "0.mp4", "-o", tmp_path / "ray", "--engine", "ray", *OPTIONS)
+    options = ("--piece-frames", "8", "--worker-retries", "0", "--segmenter", "doomed")
+    outcome = msnvis(*command, *options)
+    assert outcome.code == 2 and "film.mp4: its worker was lost in attempt 1 of 1" in outcome.err
+    assert "1 of 2 inputs failed" in outcome.err
+    again = msnvis(*command, *options)
+    assert again.code == 0 and "1 done, 1 skipped" in again.out
+
+
+@pytest.mark.slow
+def test_after_the_death_of_the_driver_only_missing_pieces_are_processed(
+    ray_is_there, film, tmp_path, monkeypatch
+):
+    local, out, seen = tmp_path / "local", tmp_path / "ray", ray_is_there.with_name("seen")
+    options = (*OPTIONS, "--segmenter", "unhurried")
+    assert msnvis("run", film, "-o", local, "--segmenter", "squares", *OPTIONS).code == 0
+    command = ("run", film, "-o", out, "--engine", "ray", "--piece-frames", "8", *options)
+    driver = subprocess.Popen(
+        [sys.executable, HERE / "ray_cluster.py", *command], env={**os.environ, "MSNVIS_TEST_PAUSE": "0.15"}
+    )
+    done = wait_for_pieces(out, 2)
+    driver.kill()
+    driver.wait()
+    before = len(seen.read_bytes())
+    assert before < shots.FRAMES  # it was killed on its way
+    outcome = msnvis(*command)
+    assert outcome.code == 0, outcome.err
+    assert contents(out) == contents(local)
+    assert len(seen.read_bytes()) - before <= shots.FRAMES - sum(shots.SHOTS[number] for number in done)
+
+
+def wait_for_pieces(out: Path, count: int) -> list[int]:
+    """Numbers of the pieces that are complete, as soon as there are so many."""
+    for _ in range(600):
+        checkpoints = sorted(out.glob(".msnvis/pieces/0*/.msnvis/checkpoint"))
+        done = [path for path in checkpoints if read_checkpoint(path)["stage"] == DONE]
+        if len(done) >= count:
+            return [int(path.parts[-3]) for path in done]
+        time.sleep(0.1)
+    raise AssertionError("the pieces were not processed")
 
 
 @pytest.mark.slow
