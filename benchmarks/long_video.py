@@ -99,15 +99,16 @@ class Circles(Segmenter):
         return Detections(self.size, rles, np.full(len(present), 0.9, np.float32), class_scores)
 
 
-def write_video(path: Path, circles: Circles, frames: int) -> None:
-    """The circles as H.264, a keyframe every 60 frames."""
+def write_video(path: Path, circles: Circles, frames: int, shot: int | None = None) -> None:
+    """The circles as H.264, a keyframe every 60 frames; a cut after every `shot` frames."""
     height, width = circles.size
     colours = np.random.default_rng(0).integers(0, 256, (circles.count, 3)).tolist()
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"preset": "ultrafast", "g": "60"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for t in range(frames):
-            image = np.full((height, width, 3), 110, np.uint8)
+            ground = 110 if shot is None else (60, 160)[t // shot % 2]
+            image = np.full((height, width, 3), ground, np.uint8)
             outlines = circles.outlines(t)
             for k in circles.present(t):
                 cv2.circle(image, *outlines[k], colours[k], -1)
