@@ -29,7 +29,7 @@ picture: demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.test
+test-slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -m 'slow or network' $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
@@ -55,4 +55,9 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml
 $(VENV)/.test: $(VENV)/.created pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --no-deps 'trackers>=2.6'
+	touch $@
+
+# Most tests of the engine ray are slow: it starts a cluster.
+$(VENV)/.slow: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --editable '.[ray]'
 	touch $@
