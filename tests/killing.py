@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,3 +77,24 @@ class RunServer:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+
+
+def kill_training(arguments: Sequence[object], output: Path, first: int = 1) -> int:
+    """Begin ``msnvis train ARGUMENTS -o OUTPUT`` and kill it after so many checkpoints; its exit code."""
+    process = subprocess.Popen(_training(arguments, output), env=os.environ | {"OMP_NUM_THREADS": "1"})
+    checkpoint, seen = output / "checkpoint.pt", set()
+    while process.poll() is None and len(seen) < first:
+        time.sleep(0.01)
+        if checkpoint.exists():
+            seen.add(checkpoint.stat().st_mtime_ns)
+    process.send_signal(signal.SIGKILL)
+    return process.wait()
+
+
+def train(arguments: Sequence[object], output: Path) -> None:
+    """``msnvis train ARGUMENTS -o OUTPUT`` to the end."""
+    subprocess.run(_training(arguments, output), check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def _training(arguments: Sequence[object], output: Path) -> list[str]:
+    return [sys.executable, "-m", "msnvis", "train", *map(str, arguments), "-o", str(output)]

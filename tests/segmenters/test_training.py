@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from killing import kill_training, train
 from pycocotools import mask as coco_mask
 from safetensors.torch import load_file
 
@@ -249,6 +251,21 @@ def test_evaluation_reads_what_the_reader_reads(shapes):
         for r in records
     ]
     assert summarise(found, records, ("disc", "box"))["ap50"] == 1
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_with_the_same_weights(shapes, tmp_path):
+    data, images = shapes
+    command = ["segmenter", "--annotations", data, "--images", images, "--steps", 7, "--batch-size", 2]
+    command += ["--canvas", 96, "--hold-out", 2, "--validate-every", 3, "--checkpoint-every", 2]
+    train(command, tmp_path / "whole")
+    for checkpoints in (1, 2):
+        assert kill_training(command, tmp_path / "killed", checkpoints) == -signal.SIGKILL
+    train(command, tmp_path / "killed")
+    for name in ("best.safetensors", "final.safetensors"):
+        whole, killed = (load_file(tmp_path / output / name) for output in ("whole", "killed"))
+        assert whole.keys() == killed.keys() and all(torch.equal(whole[key], killed[key]) for key in whole)
+    assert not list((tmp_path / "killed").glob(".*"))
 
 
 @pytest.mark.slow

@@ -1,9 +1,14 @@
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from killing import kill_training, train
 from safetensors.torch import load_file
 
 from msnvis import masks as mask_ops
@@ -17,6 +22,7 @@ from msnvis.selection.pairs import FramePairs
 from msnvis.selection.training import PairImages, SelectorTrainOptions, split_pairs, train_selector
 from msnvis.structures import Detections
 from msnvis.training import trainer
+from msnvis.training.trainer import read_history
 
 SIZE = (64, 80)
 
@@ -132,6 +138,34 @@ def test_an_interrupted_training_ends_with_the_same_weights(pairs, tmp_path, mon
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     with pytest.raises(WeightsError, match="other network"):
         train_selector(options(pairs, tmp_path / "parts", network="selector-net"))
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_with_the_same_weights(pairs, tmp_path):
+    command = ["selector", "--pairs", pairs, "--epochs", 2, "--batch-size", 6, "--side", 128]
+    command += ["--hold-out", 0.25, "--validate-every", 3, "--checkpoint-every", 2]
+    train(command, tmp_path / "whole")
+    for checkpoints in (1, 2):
+        assert kill_training(command, tmp_path / "killed", checkpoints) == -signal.SIGKILL
+    train(command, tmp_path / "killed")
+    for name in ("best.safetensors", "final.safetensors"):
+        whole, killed = (load_file(tmp_path / output / name) for output in ("whole", "killed"))
+        assert whole.keys() == killed.keys() and all(torch.equal(whole[key], killed[key]) for key in whole)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_pairs_of_an_epoch(pairs, tmp_path):
+    """Batch norm, which cannot be told to look at both on a CPU, lets their losses differ a little."""
+    command = ["selector", "--pairs", pairs, "--epochs", 1, "--side", 128, "--hold-out", 0.25, "--workers", 0]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    for output, start, batch_size in (("one", [], 6), ("two", launcher, 3)):
+        words = [sys.executable, *start, "-m", "msnvis", "train", *command, "--batch-size", batch_size]
+        words = [str(word) for word in (*words, "-o", tmp_path / output)]
+        subprocess.run(words, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    one, two = (read_history(tmp_path / output) for output in ("one", "two"))
+    assert [(e["kind"], e["step"]) for e in two] == [(e["kind"], e["step"]) for e in one]
+    assert two[0]["step"] == 4
+    assert two[0]["loss"] == pytest.approx(one[0]["loss"], rel=0.2)
 
 
 def test_the_learning_rate_falls_to_a_tenth(pairs, tmp_path):

@@ -22,7 +22,7 @@ from msnvis.selection.network_selector import probabilities
 from msnvis.selection.networks import PAIR_CHANNELS
 from msnvis.selection.pair_store import PairStore
 from msnvis.selection.plots import plot_calibration
-from msnvis.training.trainer import Trainer, TrainerOptions
+from msnvis.training.trainer import Trainer, TrainerOptions, num_processes
 from msnvis.weights.state import load_into
 
 LOSSES = ("patch", "pair")
@@ -162,7 +162,7 @@ class SelectorTrainer(Trainer):
 
     def __init__(self, options: SelectorTrainOptions) -> None:
         train, self.validation = split_pairs(options)
-        self.steps_per_epoch = max(1, round(len(train) / options.batch_size))
+        self.steps_per_epoch = max(1, round(len(train) / (options.batch_size * num_processes())))
         torch.manual_seed(options.seed)
         network = NETWORKS[options.network]().to(memory_format=torch.channels_last)
         if options.start_from:

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from msnvis.errors import InputError, OptionError, OutputError
+from msnvis.errors import InputError, OptionError
 from msnvis.io.atomic import remove_partials, told
+from msnvis.io.lock import acquire
 from msnvis.store.checkpoint import read_checkpoint, write_checkpoint
 from msnvis.store.fingerprint import is_recognisable
 from msnvis.store.journal import Journal
@@ -71,12 +72,7 @@ class WorkFolder:
     def __enter__(self) -> WorkFolder:
         with told(self.results):
             self.path.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout:
-                raise OutputError(
-                    f"another run is writing to {self.results}; wait until it ends or choose another folder"
-                ) from None
+            acquire(self._lock, self.results)
             remove_partials(self.results)
         return self
 

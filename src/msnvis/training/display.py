@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from msnvis.io.atomic import replacing
+
+#: In the folder of a training: an entry a line.
+HISTORY = "history.jsonl"
 #: Weight of the newest value in the smoothed loss that is shown.
 _SMOOTHING = 0.1
 
@@ -19,11 +24,12 @@ class TrainingDisplay:
     Args:
         output: folder for ``history.jsonl`` and TensorBoard's events.
         steps: of the whole training.
+        begun: steps that are done; what the files hold of later ones, which are done again, is dropped.
         enabled: False in all processes but the first.
     """
 
-    def __init__(self, output: Path, steps: int, enabled: bool) -> None:
-        self.output, self.steps, self.enabled = output, steps, enabled
+    def __init__(self, output: Path, steps: int, enabled: bool, begun: int = 0) -> None:
+        self.output, self.steps, self.enabled, self.begun = output, steps, enabled, begun
         self.smoothed: float | None = None
         self.start = time.monotonic()
         console = Console(stderr=True)
@@ -42,8 +48,10 @@ class TrainingDisplay:
         if self.enabled:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(str(self.output))
-            self.history = (self.output / "history.jsonl").open("a")
+            self.writer = SummaryWriter(str(self.output), purge_step=self.begun + 1)
+            path = self.output / HISTORY
+            _drop_after(path, self.begun)
+            self.history = path.open("a")
             self.progress.start()
             self.task = self.progress.add_task("", total=self.steps, status="")
         return self
@@ -91,3 +99,14 @@ class TrainingDisplay:
 
     def _minutes(self) -> float:
         return (time.monotonic() - self.start) / 60
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Keep the entries of a history up to a step; a last one may be torn."""
+    kept = []
+    for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
+        with suppress(ValueError, KeyError, TypeError):
+            if json.loads(line)["step"] <= step and line.endswith("\n"):
+                kept.append(line)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(kept))

@@ -7,6 +7,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,12 +22,12 @@ from torch.utils.data import DataLoader, Dataset
 from msnvis.datasets.sampler import BalancedSampler
 from msnvis.errors import MissingExtraError, MsnvisError, OptionError, WeightsError
 from msnvis.io.atomic import replacing
-from msnvis.training.display import TrainingDisplay
+from msnvis.io.lock import locked
+from msnvis.training.display import HISTORY, TrainingDisplay
 
 CHECKPOINT = "checkpoint.pt"
 BEST_WEIGHTS = "best.safetensors"
 FINAL_WEIGHTS = "final.safetensors"
-HISTORY = "history.jsonl"
 #: The first process validates alone; the others wait for it so long before they give up.
 _VALIDATION_TIME = timedelta(hours=4)
 
@@ -110,7 +111,8 @@ class Trainer(ABC):
         )
         optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
         self.network, self.optimizer = self.accelerator.prepare(network, optimizer)
-        self.step, self.best = 0, -1.0
+        self.step, self.validated, self.best = 0, 0, -1.0
+        self._is_whole = True  # not while a step changes the weights
         self._resume()
         self.loader = self._make_loader(dataset, factors, collate)
 
@@ -137,13 +139,16 @@ class Trainer(ABC):
             The last validation's figures.
         """
         metrics: dict[str, float] = {}
-        self.options.output.mkdir(parents=True, exist_ok=True)
-        main = self.accelerator.is_main_process
-        with TrainingDisplay(self.options.output, self.steps, enabled=main) as display:
+        output, main = self.options.output, self.accelerator.is_main_process
+        with (
+            locked(output) if main else nullcontext(),
+            TrainingDisplay(output, self.steps, enabled=main, begun=self.step) as display,
+        ):
             try:
+                if self.validated < self.step and self._is_due(self.options.validate_every):
+                    metrics = self._validate(display)  # which was interrupted
                 for batch in self._batches():
                     losses = self._train_step(batch)
-                    self.step += 1
                     if self._is_due(self.options.log_every):
                         display.losses(self.step, losses, self.learning_rate())
                     if self._is_due(self.options.validate_every):
@@ -151,10 +156,11 @@ class Trainer(ABC):
                     if self._is_due(self.options.checkpoint_every):
                         self._save()
             except KeyboardInterrupt:
-                self._save()
+                if self._is_whole:
+                    self._save()
                 raise
-        if main:
-            self.save_weights(self.options.output / FINAL_WEIGHTS)
+            if main:
+                self.save_weights(output / FINAL_WEIGHTS)
         self.accelerator.end_training()
         return metrics
 
@@ -189,8 +195,11 @@ class Trainer(ABC):
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(total)
         self.accelerator.clip_grad_norm_(self.network.parameters(), 10.0)
+        self._is_whole = False
         self.optimizer.step()
         self.average.update_parameters(self.accelerator.unwrap_model(self.network))
+        self.step += 1
+        self._is_whole = True
         return shown
 
     def _mean_over_processes(self, losses: dict[str, Tensor]) -> dict[str, float]:
@@ -203,14 +212,13 @@ class Trainer(ABC):
         return average * decay + value * (1 - decay)
 
     def _validate(self, display: TrainingDisplay) -> dict[str, float]:
-        if not self.accelerator.is_main_process:
-            return {}
-        metrics = self.validate()
+        metrics = self.validate() if self.accelerator.is_main_process else {}
         if metrics:
-            display.metrics(self.step, metrics)
             if metrics[self.best_metric] > self.best:
-                self.best = metrics[self.best_metric]
                 self.save_weights(self.options.output / BEST_WEIGHTS)
+                self.best = metrics[self.best_metric]
+            display.metrics(self.step, metrics)
+        self.validated = self.step
         return metrics
 
     def _make_loader(
@@ -237,10 +245,13 @@ class Trainer(ABC):
             "optimizer": self.optimizer.state_dict(),
             "identity": self.identity,
             "step": self.step,
+            "validated": self.validated,
             "best": self.best,
         }
-        with replacing(self.options.output / CHECKPOINT) as temporary:
-            torch.save(state, temporary)
+        with replacing(self.options.output / CHECKPOINT) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # before it takes the place of the last one
 
     def _resume(self) -> None:
         path = self.options.output / CHECKPOINT
@@ -248,17 +259,27 @@ class Trainer(ABC):
             return
         try:
             state = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+            other = [name for name, value in self.identity.items() if state["identity"].get(name) != value]
+            if not other:
+                self._load(state)
         except Exception as error:
             raise WeightsError(f"{path} is damaged; remove it to start over") from error
-        for name, value in self.identity.items():
-            if state["identity"].get(name) != value:
-                raise WeightsError(
-                    f"{path} was trained with other {name}; choose another --output or remove it"
-                )
+        if other:
+            raise WeightsError(
+                f"{path} was trained with other {other[0]}; choose another --output or remove it"
+            )
+
+    def _load(self, state: Mapping[str, Any]) -> None:
         self.accelerator.unwrap_model(self.network).load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = state["step"], state["best"]
+        self.validated = state.get("validated", self.step)  # earlier versions did not say
+
+
+def num_processes() -> int:
+    """Of this training, as the launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def make_accelerator(precision: str):
@@ -271,13 +292,12 @@ def make_accelerator(precision: str):
         from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
     except ImportError as error:
         raise MissingExtraError("training needs `pip install msnvis[train]`") from error
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
     return Accelerator(
         mixed_precision=precision,
         step_scheduler_with_optimizer=False,
         # Unless it is told to stay on the CPU, Accelerate takes each of several processes without a GPU for
         # a training of its own.
-        cpu=processes > 1 and not torch.cuda.is_available(),
+        cpu=num_processes() > 1 and not torch.cuda.is_available(),
         kwargs_handlers=[
             # A batch may leave a head without gradient: one without a single mask, for example.
             DistributedDataParallelKwargs(find_unused_parameters=True),
