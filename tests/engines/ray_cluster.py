@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import squares
@@ -17,16 +18,21 @@ from msnvis.store import folder
 
 
 class Doomed(squares.SquareSegmenter):
-    """Kills its own process, once, when it has seen `frames` frames; a file remembers that it did."""
+    """Kills its own process when it sees more than `frames` of a video or piece; a file tells that one did."""
 
     def __init__(self, marker: Path, frames: int) -> None:
-        self.marker, self.left = marker, frames
+        self.marker, self.frames, self.left = marker, frames, frames
+
+    def reset(self, frame=0):
+        self.left = self.frames
 
     def segment(self, images):
         self.left -= len(images)
-        if self.left < 0 and not self.marker.exists():
-            self.marker.write_text(str(os.getpid()))
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.left < 0:
+            with suppress(FileExistsError), self.marker.open("x") as file:
+                file.write(str(os.getpid()))
+                file.flush()
+                os.kill(os.getpid(), signal.SIGKILL)
         return super().segment(images)
 
 
@@ -50,7 +56,7 @@ def set_up() -> None:
     # The file is named by the environment, because the driver chooses it.
     marker = Path(os.environ.get("MSNVIS_TEST_MARKER", "unused"))
     segmenters.register("doomed", summary="loses its worker, for tests")(
-        lambda device="cpu": Doomed(marker, frames=17)
+        lambda device="cpu": Doomed(marker, frames=9)
     )
     seen = marker.with_name("seen")
     segmenters.register("unhurried", summary="slow, for tests")(

@@ -125,11 +125,17 @@ def film(tmp_path_factory):
     return shots.write(tmp_path_factory.mktemp("film") / "film.mp4")
 
 
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory):
+    """Too short to kill a worker."""
+    return squares.write_clip(tmp_path_factory.mktemp("brief") / "brief.mp4", squares.frames(6))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("direction", ["both", "forward", "backward"])
-def test_a_long_video_in_pieces_that_loses_a_worker(ray_is_there, film, videos, tmp_path, direction):
+def test_a_long_video_in_pieces_that_loses_a_worker(ray_is_there, film, brief, tmp_path, direction):
     ray_is_there.unlink(missing_ok=True)
-    command = ("run", film, videos / "0.mp4", *OPTIONS, "--direction", direction)
+    command = ("run", film, brief, *OPTIONS, "--direction", direction)
     local = msnvis(*command, "-o", tmp_path / "local", "--segmenter", "squares")
     assert local.code == 0, local.err
     options = ("--engine", "ray", "--segmenter", "doomed", "--piece-frames", "8")
@@ -144,9 +150,9 @@ def test_a_long_video_in_pieces_that_loses_a_worker(ray_is_there, film, videos, 
 
 
 @pytest.mark.slow
-def test_a_piece_that_kills_every_worker_fails_its_video_alone(ray_is_there, film, videos, tmp_path):
+def test_a_piece_that_kills_every_worker_fails_its_video_alone(ray_is_there, film, brief, tmp_path):
     ray_is_there.unlink(missing_ok=True)
-    command = ("run", film, videos / "0.mp4", "-o", tmp_path / "ray", "--engine", "ray", *OPTIONS)
+    command = ("run", film, brief, "-o", tmp_path / "ray", "--engine", "ray", *OPTIONS)
     options = ("--piece-frames", "8", "--worker-retries", "0", "--segmenter", "doomed")
     outcome = msnvis(*command, *options)
     assert outcome.code == 2 and "film.mp4: its worker was lost in attempt 1 of 1" in outcome.err

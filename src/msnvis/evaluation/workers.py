@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from msnvis.errors import MsnvisError
+from msnvis.processes import end_with_parent
 
 #: Items that a process takes at a time.
 _AT_ONCE = 4
@@ -72,6 +73,7 @@ class _Worker:
 
     @classmethod
     def prepare(cls, function: Callable[[Any], Any], items: list[Any]) -> None:
+        end_with_parent()
         # Ctrl-C reaches all processes of a terminal; the first one answers it and ends the others.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         cls.job = function, items

@@ -17,6 +17,7 @@ from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError, OptionError
 from msnvis.io.atomic import replacing
 from msnvis.io.formats.reading import explained
+from msnvis.processes import end_with_parent
 from msnvis.propagators import create_propagator
 from msnvis.segmenters import create_segmenter
 from msnvis.selection.pair_store import write_shard
@@ -128,6 +129,7 @@ _maker: _Maker
 
 def _begin_worker(options: PairOptions) -> None:
     global _maker
+    end_with_parent()
     # There is a process for each core already.
     torch.set_num_threads(1)
     _maker = _Maker(options)

@@ -22,6 +22,7 @@ from msnvis.errors import InputError, OutputError
 from msnvis.io.atomic import replacing
 from msnvis.io.formats.ytvis import mask_lists
 from msnvis.io.writers.json_stream import write_annotations
+from msnvis.processes import end_with_parent
 
 FRAMES = "JPEGImages"
 ANNOTATIONS = "instances.json"
@@ -139,6 +140,7 @@ class _Worker:
 
     @classmethod
     def prepare(cls, sources: Sources, options: SynthOptions, output: Path) -> None:
+        end_with_parent()
         cv2.setNumThreads(1)
         cls.job = (sources, options, output)
 
