@@ -18,7 +18,7 @@ from msnvis.store import folder
 
 
 class Doomed(squares.SquareSegmenter):
-    """Kills its own process when it sees more than `frames` of a video or piece; a file tells that one did."""
+    """Kills its own process, once, when it sees more than `frames` of a video; a file tells that it did."""
 
     def __init__(self, marker: Path, frames: int) -> None:
         self.marker, self.frames, self.left = marker, frames, frames
