@@ -18,6 +18,8 @@ LONG = settings(max_examples=int(os.environ.get("MSNVIS_FUZZ_TRIES", "1000")))
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_valid_is_read(guard, name):
     outcome = guard.attempt(name, READERS[name].make())
+    if "pip install msnvis[" in outcome.text:
+        pytest.skip(outcome.text)
     assert outcome.verdict == "read", outcome.text
 
 
