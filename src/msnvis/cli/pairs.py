@@ -42,6 +42,7 @@ def pairs(
     Started again, it makes what is missing.
     """
     from msnvis.datasets.formats import read_dataset
+    from msnvis.io.lock import locked
     from msnvis.selection.make_pairs import DIRECTIONS, PairOptions, make_pairs, missing_shards
     from msnvis.selection.pair_store import PairStore
     from msnvis.selection.pairs import STARTS
@@ -54,8 +55,9 @@ def pairs(
         mistakes=mistakes,
     )
     videos = read_dataset(dataset, format, images=images, need_frames=True).videos
-    shards = missing_shards(videos, output, options)
-    for _ in counted(make_pairs(shards, options, workers), "pairs", len(shards), "shards"):
-        pass
+    with locked(output):
+        shards = missing_shards(videos, output, options)
+        for _ in counted(make_pairs(shards, options, workers), "pairs", len(shards), "shards"):
+            pass
     store = PairStore(output)
     say(f"{output}: {len(store)} pairs of {len(store.videos)} videos")

@@ -23,11 +23,11 @@ def acquire(lock: FileLock, folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *inner: Path) -> Iterator[None]:
     """Keep other processes out of `folder`, which is made when it does not exist.
 
     The system lets go of the lock when the process ends, however it ends. What one that was killed was
-    writing is removed.
+    writing there, or in the `inner` folders, is removed.
 
     Raises `OutputError` where another process is in it.
 
@@ -35,14 +35,19 @@ def locked(folder: Path) -> Iterator[None]:
     >>> with locked(Path(tempfile.mkdtemp())) as _:
     ...     pass  # nobody else is here
     """
-    lock = FileLock(folder / ".lock")
+    lock, is_new = FileLock(folder / ".lock"), not folder.exists()
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
         acquire(lock, folder)
     try:
-        remove_partials(folder)
+        for place in (folder, *inner):
+            if place.is_dir():
+                remove_partials(place)
         yield
     finally:
         with suppress(OSError):  # not every system removes open files
             Path(lock.lock_file).unlink()
         lock.release()
+        if is_new:
+            with suppress(OSError):  # where it holds something now
+                folder.rmdir()

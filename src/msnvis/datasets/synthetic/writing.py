@@ -21,6 +21,7 @@ from msnvis.datasets.synthetic.videos import VideoStream, frame_names, video_nam
 from msnvis.errors import InputError, OutputError
 from msnvis.io.atomic import replacing
 from msnvis.io.formats.ytvis import mask_lists
+from msnvis.io.lock import locked
 from msnvis.io.writers.json_stream import write_annotations
 from msnvis.processes import end_with_parent
 
@@ -71,13 +72,14 @@ def write_videos(
     annotations, output = Path(annotations), Path(output)
     options = options or SynthOptions()
     info = _info(annotations, options)
-    if not _is_finished(output, info):
-        sources = read_sources(annotations, Path(images), options)
-        _write_json(output / _PARTS / _INFO, info)
-        missing = [i for i in range(options.videos) if not _part(output, i).exists()]
-        yield from _made(missing, sources, options, output, workers)
-        _join(output, sources, options, info)
-    shutil.rmtree(output / _PARTS, ignore_errors=True)
+    with locked(output, output / FRAMES):
+        if not _is_finished(output, info):
+            sources = read_sources(annotations, Path(images), options)
+            _write_json(output / _PARTS / _INFO, info)
+            missing = [i for i in range(options.videos) if not _part(output, i).exists()]
+            yield from _made(missing, sources, options, output, workers)
+            _join(output, sources, options, info)
+        shutil.rmtree(output / _PARTS, ignore_errors=True)
 
 
 def _info(annotations: Path, options: SynthOptions) -> dict[str, Any]:
