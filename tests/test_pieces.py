@@ -11,6 +11,7 @@ import squares
 from hypothesis import given
 from hypothesis import strategies as st
 
+from msnvis.errors import OptionError
 from msnvis.io.readers import open_source
 from msnvis.io.writers import write_results
 from msnvis.merging.directions import DirectionMatcher
@@ -193,3 +194,10 @@ def test_joining_that_is_broken_off_is_repeated(clip, tmp_path, monkeypatch):
     assert planned(clip, out).missing == []
     finish(clip, out, planned(clip, out))
     assert results(out) == results(tmp_path / "whole") and kept(out) == kept(tmp_path / "whole")
+
+
+def test_incomplete_pieces_are_not_joined(clip, tmp_path):
+    planned(clip, tmp_path)[0].process()
+    with pytest.raises(OptionError, match="piece 1 of clip is not complete"):
+        finish(clip, tmp_path, planned(clip, tmp_path))
+    assert planned(clip, tmp_path).missing == [1, 2, 3]

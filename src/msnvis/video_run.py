@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from msnvis.errors import OptionError
 from msnvis.io.source import Frame, FrameSource
 from msnvis.merging.directions import (
     BACKWARD,
@@ -104,10 +105,13 @@ class VideoRun:
     def join(self, pieces: VideoPieces) -> None:
         """Take over what was found in pieces of the video, which are complete, instead of reading it.
 
-        Ids are those of a run over the whole: each pass counts from where it begins.
+        Ids are those of a run over the whole: each pass counts from where it begins. Raises `OptionError`
+        where one is not complete.
         """
         if self.stage == DONE:
             return
+        if missing := pieces.missing:
+            raise OptionError(f"piece {missing[0]} of {self.source.name} is not complete; process it first")
         self.parts.timings.add(pieces.seconds)
         with self.parts.timings.measure("merge"):
             counts = [piece.count_tracks() for piece in pieces]
