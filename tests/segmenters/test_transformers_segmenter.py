@@ -127,14 +127,16 @@ def test_a_model_that_is_not_here_is_explained_without_a_network(create, tmp_pat
         create("transformers:nobody/has-this-model")
 
 
-def test_weights_without_their_heads_are_refused_with_the_list(tmp_path):
+def test_weights_without_their_heads_are_refused_with_the_list(tmp_path, capfd):
     file = tiny_transformers.save("mask2former", tmp_path) / "model.safetensors"
     weights = load_file(file)
     gone = {name: weights.pop(name) for name in ("class_predictor.bias", "class_predictor.weight")}
     save_file(weights, file, {"format": "pt"})
+    capfd.readouterr()
     with pytest.raises(TensorsError, match=r"Mask2Former.* 2 missing \(class_predictor.bias, ") as info:
         create_segmenter(f"transformers:{tmp_path}", device="cpu")
     assert info.value.missing == sorted(gone)
+    assert capfd.readouterr().err == ""  # neither bars nor tables of the library
     save_file(weights | {name: torch.zeros(3, 5) for name in gone}, file, {"format": "pt"})
     with pytest.raises(TensorsError, match=r": tensors 2 of another shape \(class_predictor.bias, ") as info:
         create_segmenter(f"transformers:{tmp_path}", device="cpu")

@@ -85,8 +85,9 @@ def load_whole(model_class: type[PreTrainedModel], folder: str, **options: Any) 
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # the table of missing tensors says that training is called for
+    logging.disable_progress_bar()  # it would stand before a sentence that says what is wrong
     try:
         model, report = model_class.from_pretrained(
             folder,
@@ -102,6 +103,8 @@ def load_whole(model_class: type[PreTrainedModel], folder: str, **options: Any) 
         ) from error
     finally:
         logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
     reshaped = sorted({name for name, *_ in report["mismatched_keys"]})
     # What is computed from the configuration may be missing.
     parameters = {name for name, _ in model.named_parameters()}
