@@ -2,10 +2,11 @@
 
     python benchmarks/parts.py VIDEO [--part swin-b-cascade --part cfbi] [--frames 3] [--objects 3]
 
+Those of transformers_models.py are measured where they are named; they need the extra `transformers`.
 Networks whose weights are not shipped get random ones: their time is nearly that of trained ones, except that
-a segmenter's masks cost more or less with the number of objects that it finds. Frames are those of VIDEO;
-the objects that propagators carry and classifiers look at are discs. Times are the medians over frames after
-the first, wall and CPU time of all threads.
+a segmenter's masks cost more or less with the number of objects that it finds. Frames are those of VIDEO; the
+objects that propagators carry and classifiers look at are discs. Times are the medians over frames after the
+first, wall and CPU time of all threads.
 """
 
 from __future__ import annotations
@@ -64,13 +65,19 @@ def discs(size: tuple[int, int], count: int) -> np.ndarray:
 def steps(name: str, objects: int, frames: list[np.ndarray], folder: Path) -> Iterator[Callable[[], object]]:
     """What the part does with each frame."""
     masks = discs(frames[0].shape[:2], objects)
+    is_segmenter, is_propagator = name in SEGMENTERS, name in PROPAGATORS
+    if name.startswith("transformers:"):
+        import transformers_models  # takes a while, and needs the extra
+
+        is_segmenter = name in transformers_models.SEGMENTERS
+        is_propagator, name = not is_segmenter, transformers_models.save(name, folder)
     if name in MASK_DETECTORS:
         segmenter = create_segmenter(name, pretrained=False)
         yield from (lambda frame=frame: segmenter.segment([frame]) for frame in frames)
-    elif name in SEGMENTERS:
+    elif is_segmenter:
         segmenter = create_segmenter(name, **random_weights(name, folder))
         yield from (lambda frame=frame: segmenter.segment([frame]) for frame in frames)
-    elif name in PROPAGATORS:
+    elif is_propagator:
         propagator = create_propagator(name, **random_weights(name, folder))
         propagator.start(frames[0], dict(enumerate(masks)))
         yield from (lambda frame=frame: propagator.step(frame) for frame in frames[1:])
@@ -86,7 +93,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("video")
-    parser.add_argument("--part", action="append", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--part", action="append", metavar="NAME", help=", ".join(names))
     parser.add_argument("--frames", type=int, default=3)
     parser.add_argument("--objects", type=int, default=3)
     given = parser.parse_args()
@@ -96,7 +103,7 @@ def main() -> None:
     frames = [frame.image for frame in islice(source.frames(), given.frames + 2)]
     height, width = frames[0].shape[:2]
     print(f"{width}x{height}, {given.objects} objects, {torch.get_num_threads()} threads")
-    print(f"{'part':36}{'wall ms':>9}{'CPU ms':>9}")
+    print(f"{'part':58}{'wall ms':>9}{'CPU ms':>9}")
     with tempfile.TemporaryDirectory() as folder:
         for name in given.part or names:
             times = []
@@ -105,7 +112,7 @@ def main() -> None:
                 step()
                 times.append((time.perf_counter() - wall, time.process_time() - cpu))
             wall, cpu = (statistics.median(column) * 1000 for column in zip(*times[1:], strict=True))
-            print(f"{name:36}{wall:9.0f}{cpu:9.0f}", flush=True)
+            print(f"{name:58}{wall:9.0f}{cpu:9.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def clip(tmp_path_factory):
         ("--direction", "sideways", "forward, backward or both"),
         ("--score-threshold", "1.5", "score_threshold"),
         ("--max-objects", "0", "max_objects"),
-        ("--keep-alive", "-1", "max_lost"),
+        ("--keep-alive", "-1", "--keep-alive"),
         ("--device", "abacus", "abacus"),
         ("--stride", "0", "stride"),
         ("--max-side", "0", "longest side"),

@@ -4,7 +4,7 @@ import torch
 
 from msnvis.pipeline import VideoInstanceSegmenter
 from msnvis.segmenters.precomputed import PrecomputedSegmenter
-from msnvis.store.fingerprint import is_recognisable, part_fingerprint, weights_checksum
+from msnvis.store.fingerprint import is_recognisable, part_fingerprint, versions, weights_checksum
 
 
 class Part:
@@ -56,6 +56,15 @@ def test_ready_made_parts_say_what_they_were_made_with():
     assert is_recognisable(
         {"input": {"name": "clip"}, "parts": {"segmenter": {"name": "a", "weights": None}}}
     )
+
+
+def test_versions_are_those_of_the_libraries():
+    import scipy
+    import torchvision
+
+    found = versions()
+    assert (found["torchvision"], found["scipy"]) == (torchvision.__version__, scipy.__version__)
+    assert found["torch"] == torch.__version__ and found["python"].startswith("3.")
 
 
 def test_a_file_of_detections_counts(tmp_path):

@@ -71,7 +71,9 @@ def run(
     max_objects: Annotated[int, typer.Option(help="Most objects at a time.")] = 15,
     keep_alive: Annotated[
         int,
-        typer.Option(metavar="FRAMES", help="How long an object that vanished can come back under its id."),
+        typer.Option(
+            min=0, metavar="FRAMES", help="How long an object that vanished can come back under its id."
+        ),
     ] = 30,
     shots: Annotated[bool, typer.Option(help="Find cuts, and carry nothing across them.")] = True,
     human_objects: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
 import av
@@ -13,6 +14,10 @@ import numpy
 import torch
 
 import msnvis
+
+
+#: Others that compute, which need not be imported to know their version; some may not be installed.
+_PACKAGES = ("torchvision", "scipy", "pycocotools", "scenedetect-headless", "transformers", "onnxruntime")
 
 
 def versions() -> dict[str, str | None]:
@@ -24,8 +29,16 @@ def versions() -> dict[str, str | None]:
         "numpy": numpy.__version__,
         "opencv": cv2.__version__,
         "av": av.__version__,
+        **{package: _installed(package) for package in _PACKAGES},
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def weights_checksum(part: object) -> str | None:
