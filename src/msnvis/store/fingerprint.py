@@ -15,9 +15,8 @@ import torch
 
 import msnvis
 
-
 #: Others that compute, which need not be imported to know their version; some may not be installed.
-_PACKAGES = ("torchvision", "scipy", "pycocotools", "scenedetect-headless", "transformers", "onnxruntime")
+_PACKAGES = ("torchvision", "scipy", "pycocotools", "transformers", "onnxruntime")
 
 
 def versions() -> dict[str, str | None]:
