@@ -11,6 +11,7 @@ from typing import Any
 import av
 import cv2
 import numpy
+import scenedetect
 import torch
 
 import msnvis
@@ -28,6 +29,7 @@ def versions() -> dict[str, str | None]:
         "numpy": numpy.__version__,
         "opencv": cv2.__version__,
         "av": av.__version__,
+        "scenedetect": scenedetect.__version__,
         **{package: _installed(package) for package in _PACKAGES},
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
