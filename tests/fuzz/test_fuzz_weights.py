@@ -143,6 +143,18 @@ def test_onnx_files_with_foreign_operations_are_refused(tmp_path):
         model.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
         model.graph.initializer[0].ClearField("raw_data")
 
+    def with_a_constant_elsewhere(model):
+        with_other_files(model)
+        tensor = model.graph.initializer.pop(0)
+        model.graph.node.add(op_type="Constant", output=[tensor.name]).attribute.add(
+            name="value", type=onnx.AttributeProto.TENSOR, t=tensor
+        )
+
+    def with_sparse_values(model):
+        model.graph.sparse_initializer.add()
+
+    refused(with_a_constant_elsewhere, "refers to other files")
+    refused(with_sparse_values, r"operations that our networks lack \(sparse tensors\)")
     refused(with_loop, r"operations that our networks lack \(Loop\)")
     refused(of_another_domain, r"operations that our networks lack \(Conv\)")
     refused(with_other_files, "refers to other files")

@@ -7,6 +7,7 @@ from msnvis.errors import OptionError, WeightsError
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector, save_selector
 from msnvis.selection.network_selector import describe_use
+from msnvis.store.fingerprint import weights_checksum
 from msnvis.structures import Detections
 
 CROP = CropOptions(side=128, box="each", context=0.2)
@@ -59,6 +60,11 @@ def test_onnx_runtime_gives_the_same_numbers(network, pairs, tmp_path):
             torch.testing.assert_close(theirs.network(x), ours.network(x), atol=1e-4, rtol=0)
     with pytest.raises(WeightsError, match="does not hold 'selector-net'"):
         load_selector("selector-net", tmp_path / "msn.onnx")
+    with torch.no_grad():
+        next(ours.network.parameters())[0] += 1
+    export_onnx(ours.network, "msn", ours.crops, tmp_path / "msn.onnx")
+    others = load_selector("msn", tmp_path / "msn.onnx")
+    assert weights_checksum(others) != weights_checksum(theirs)  # no run goes on with the other one
 
 
 def test_wrong_files_are_refused(network, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,9 @@ class OnnxNetwork(nn.Module):
         if properties.get("architecture") != name:
             raise WeightsError(f"{path} does not hold '{name}'; make it by `msnvis export {name}`")
         self._path = path
+        # A network is known by its tensors, which are all in the file.
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        self.register_buffer("digest", torch.frombuffer(bytearray(digest), dtype=torch.uint8))
         self.use: str | None = properties.get("use")
 
     def forward(self, pairs: Tensor) -> Tensor:
@@ -105,10 +109,13 @@ class OnnxNetwork(nn.Module):
 def _check_graph(model: ModelProto, path: Path) -> None:
     """Refuse what `export_onnx` does not write."""
     foreign = {node.op_type for node in model.graph.node if node.domain or node.op_type not in OPERATIONS}
-    if foreign or len(model.functions):
-        what = ", ".join(sorted(foreign)[:3]) or "functions"
+    foreign |= {"functions"} if model.functions else set()
+    foreign |= {"sparse tensors"} if model.graph.sparse_initializer else set()
+    if foreign:
+        what = ", ".join(sorted(foreign)[:3])
         raise WeightsError(
             f"{path} holds operations that our networks lack ({what}); make it by `msnvis export`"
         )
-    if any(tensor.external_data for tensor in model.graph.initializer):
+    constants = [attribute.t for node in model.graph.node for attribute in node.attribute]
+    if any(tensor.external_data for tensor in (*model.graph.initializer, *constants)):
         raise WeightsError(f"{path} refers to other files; make it by `msnvis export`")
