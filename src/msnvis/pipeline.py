@@ -131,7 +131,6 @@ class VideoInstanceSegmenter:
         shared = {
             "score_threshold": score_threshold,
             "max_objects": max_objects,
-            "min_evidence": min_evidence,
             **options,
         }
         self.tracking = TrackingOptions(**_take(TrackingOptions, shared))
@@ -298,6 +297,7 @@ class VideoInstanceSegmenter:
                 "batch_size": self.batch_size,
                 "classify_every": self.namer.classify_every,
                 "classifier_weight": self.namer.classifier_weight,
+                "min_evidence": self.namer.min_evidence,
                 "human_objects": self.human_objects,
                 "device": self._device,
                 "tracking": asdict(self.tracking),

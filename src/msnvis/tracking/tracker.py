@@ -45,7 +45,8 @@ class TrackingOptions:
         max_lost: frames for which an object without a mask can come back under its id.
         reacquire_distance: how far from its last place it may come back, in square roots of its largest area.
         reacquire_similarity: least similarity of its colours, 0..1, when it comes back.
-        min_evidence: class evidence below this names nothing.
+        class_evidence: what the detector's score for a class must be, at least, for a detection or track to
+            count as of that class in births and associations. What it is called is decided at the end.
     """
 
     score_threshold: float = 0.5
@@ -61,7 +62,7 @@ class TrackingOptions:
     max_lost: int = 30
     reacquire_distance: float = 3.0
     reacquire_similarity: float = 0.5
-    min_evidence: float = 0.3
+    class_evidence: float = 0.2
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -305,7 +306,7 @@ class Tracker:
         visible = self._visible()
         chosen = find_new_objects(
             candidates.rles,
-            [best_label(row, self.options.min_evidence) for row in candidates.class_scores],
+            [best_label(row, self.options.class_evidence) for row in candidates.class_scores],
             [track.rle for track in visible],
             [self._label(track) for track in visible],
             room=self.options.max_objects - len(visible),
@@ -340,7 +341,7 @@ class Tracker:
             return likeness
         boxes = new.boxes
         for i, rle in enumerate(new.rles):
-            label = best_label(new.class_scores[i], self.options.min_evidence)
+            label = best_label(new.class_scores[i], self.options.class_evidence)
             look = colour_histogram(image, rle)
             for j, track in enumerate(lost):
                 if self._could_be(label, boxes[i], track):
@@ -367,7 +368,7 @@ class Tracker:
         self.votes[track.id].add_detector(found.class_scores[index], weight)
 
     def _label(self, track: TrackState) -> int:
-        return best_label(self.votes[track.id].detector, self.options.min_evidence)
+        return best_label(self.votes[track.id].detector, self.options.class_evidence)
 
     def _visible(self) -> list[TrackState]:
         return [track for track in self._tracks.values() if track.visible]
