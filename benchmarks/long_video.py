@@ -124,7 +124,7 @@ def run(folder: Path, count: int, size: tuple[int, int]) -> None:
         Circles(count, size), Still(), classifier="none", labels="coco", shots=False, max_lost=10
     )
     source = open_source(folder / "video.mp4")
-    with WorkFolder(folder / "out") as work:
+    with WorkFolder(folder / "out", keep=True) as work:
         instances = parts.run(source, work=work)
         tracking = peak_megabytes()
         write_results(instances, source, folder / "out", sorted(formats.entries()))
