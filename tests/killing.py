@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from safetensors.torch import load_file
 
 _SERVER = """
 import json, os, sys
@@ -94,6 +96,16 @@ def kill_training(arguments: Sequence[object], output: Path, first: int = 1) -> 
 def train(arguments: Sequence[object], output: Path) -> None:
     """``msnvis train ARGUMENTS -o OUTPUT`` to the end."""
     subprocess.run(_training(arguments, output), check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def weights_after_kills(arguments: Sequence[object], folder: Path) -> Iterator[tuple[dict, dict]]:
+    """Train in peace, and killed twice; gives the tensors of both, from each file of weights."""
+    train(arguments, folder / "whole")
+    for checkpoints in (1, 2):
+        assert kill_training(arguments, folder / "killed", checkpoints) == -signal.SIGKILL
+    train(arguments, folder / "killed")
+    for name in ("best.safetensors", "final.safetensors"):
+        yield load_file(folder / "whole" / name), load_file(folder / "killed" / name)
 
 
 def _training(arguments: Sequence[object], output: Path) -> list[str]:

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -9,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from killing import kill_training, train
+from killing import weights_after_kills
 from pycocotools import mask as coco_mask
 from safetensors.torch import load_file
 
@@ -258,12 +257,7 @@ def test_a_killed_training_ends_with_the_same_weights(shapes, tmp_path):
     data, images = shapes
     command = ["segmenter", "--annotations", data, "--images", images, "--steps", 7, "--batch-size", 2]
     command += ["--canvas", 96, "--hold-out", 2, "--validate-every", 3, "--checkpoint-every", 2]
-    train(command, tmp_path / "whole")
-    for checkpoints in (1, 2):
-        assert kill_training(command, tmp_path / "killed", checkpoints) == -signal.SIGKILL
-    train(command, tmp_path / "killed")
-    for name in ("best.safetensors", "final.safetensors"):
-        whole, killed = (load_file(tmp_path / output / name) for output in ("whole", "killed"))
+    for whole, killed in weights_after_kills(command, tmp_path):
         assert whole.keys() == killed.keys() and all(torch.equal(whole[key], killed[key]) for key in whole)
     assert not list((tmp_path / "killed").glob(".*"))
 

@@ -1,6 +1,5 @@
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from killing import kill_training, train
+from killing import weights_after_kills
 from safetensors.torch import load_file
 
 from msnvis import masks as mask_ops
@@ -144,12 +143,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(pairs, tmp_path, mon
 def test_a_killed_training_ends_with_the_same_weights(pairs, tmp_path):
     command = ["selector", "--pairs", pairs, "--epochs", 2, "--batch-size", 6, "--side", 128]
     command += ["--hold-out", 0.25, "--validate-every", 3, "--checkpoint-every", 2]
-    train(command, tmp_path / "whole")
-    for checkpoints in (1, 2):
-        assert kill_training(command, tmp_path / "killed", checkpoints) == -signal.SIGKILL
-    train(command, tmp_path / "killed")
-    for name in ("best.safetensors", "final.safetensors"):
-        whole, killed = (load_file(tmp_path / output / name) for output in ("whole", "killed"))
+    for whole, killed in weights_after_kills(command, tmp_path):
         assert whole.keys() == killed.keys() and all(torch.equal(whole[key], killed[key]) for key in whole)
 
 
