@@ -9,6 +9,9 @@ import time
 
 import pytest
 
+from msnvis.errors import MsnvisError
+from msnvis.processes import spawned
+
 SCRIPT = r"""
 import multiprocessing, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
@@ -69,3 +72,37 @@ def test_ctrl_c_ends_workers_without_a_word(tmp_path):
     _, said = parent.communicate(timeout=60)
     assert_ended(workers)
     assert "Process SpawnProcess" not in said
+
+
+IMPORTING = r"""
+import os, time
+from msnvis.processes import spawned
+
+os.write(1, f"{os.getpid()}\n".encode())  # the parent, too, and each worker as soon as it imports this
+if __name__ == "__main__":
+    with spawned(2, int) as pool:
+        list(pool.map(time.sleep, [600, 600]))
+time.sleep(1)  # long imports
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there is no such Ctrl-C on this system")
+def test_ctrl_c_while_workers_import_ends_them_without_a_word(tmp_path):
+    (tmp_path / "script.py").write_text(IMPORTING)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "script.py")], start_new_session=True, **pipes)
+    processes = {int(parent.stdout.readline()) for _ in range(3)}
+    os.killpg(parent.pid, signal.SIGINT)
+    _, said = parent.communicate(timeout=60)
+    assert_ended(processes - {parent.pid})
+    assert said.count("KeyboardInterrupt") == 1, "only the parent's own"
+
+
+def test_a_lost_worker_is_told():
+    with pytest.raises(MsnvisError, match=r"lost.*fewer workers"), spawned(1, int) as pool:
+        pool.submit(os._exit, 9).result()
+
+
+def test_what_work_raises_is_raised_here():
+    with pytest.raises(ValueError, match="'x'"), spawned(1, int) as pool:
+        pool.submit(int, "x").result()

@@ -7,7 +7,7 @@ import pytest
 
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo
-from msnvis.errors import InputError, OptionError
+from msnvis.errors import InputError, OptionError, UnknownPartError
 from msnvis.propagators import Propagator
 from msnvis.segmenters import Segmenter, segmenters
 from msnvis.selection.make_pairs import PairOptions, make_pairs, missing_shards
@@ -210,11 +210,34 @@ def test_shards_are_made_and_what_is_missing_is_made_again(dataset, tmp_path):
 
 
 def test_pairs_made_in_another_way_are_not_mixed(dataset, tmp_path):
-    missing_shards(dataset, tmp_path / "out", OPTIONS)
+    list(make_pairs(missing_shards(dataset, tmp_path / "out", OPTIONS), OPTIONS))
     with pytest.raises(OptionError, match="other directions, videos, digest"):
         missing_shards(dataset[:1], tmp_path / "out", dataclasses.replace(OPTIONS, directions=("backward",)))
     with pytest.raises(InputError, match="no videos"):
         missing_shards([], tmp_path / "none", OPTIONS)
+
+
+def test_a_misspelt_part_does_not_spoil_the_folder(dataset, tmp_path):
+    wrong = dataclasses.replace(OPTIONS, segmenter="squares-of-pears")
+    for workers in (0, 1):
+        with pytest.raises(UnknownPartError, match="squares-of-pears"):
+            list(make_pairs(missing_shards(dataset, tmp_path, wrong), wrong, workers))
+    assert sum(make_pairs(missing_shards(dataset, tmp_path, OPTIONS), OPTIONS)) == 10
+
+
+def test_other_weights_at_the_same_path_are_noticed(dataset, tmp_path):
+    weights = tmp_path / "best.safetensors"
+    weights.write_bytes(b"first")
+    own = dataclasses.replace(OPTIONS, segmenter_options={"weights": str(weights)})
+    (tmp_path / "out").mkdir()
+    missing_shards(dataset, tmp_path / "out", own)
+    (tmp_path / "out" / "pairs-00000.safetensors").touch()
+    weights.rename(tmp_path / "renamed.safetensors")
+    renamed = {"weights": str(tmp_path / "renamed.safetensors")}
+    missing_shards(dataset, tmp_path / "out", dataclasses.replace(own, segmenter_options=renamed))
+    weights.write_bytes(b"second")
+    with pytest.raises(OptionError, match="other segmenter_options"):
+        missing_shards(dataset, tmp_path / "out", own)
 
 
 def test_processes_make_the_same_pairs(dataset, tmp_path):

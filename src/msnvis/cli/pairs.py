@@ -22,7 +22,13 @@ def pairs(
         Path | None, typer.Option(metavar="DIR", help="The frames, where they are not in the usual place.")
     ] = None,
     segmenter: Annotated[str, typer.Option(help="Whose masks are compared with...")] = "compact",
+    segmenter_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Weights for the segmenter instead of its own.")
+    ] = None,
     propagator: Annotated[str, typer.Option(help="...the masks that this one propagates.")] = "flow",
+    propagator_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Weights for the propagator instead of its own.")
+    ] = None,
     direction: Annotated[str, typer.Option(metavar="forward|backward|both")] = "both",
     start: Annotated[
         str,
@@ -49,7 +55,9 @@ def pairs(
 
     options = PairOptions(
         segmenter=segmenter,
+        segmenter_options={"weights": segmenter_weights} if segmenter_weights else {},
         propagator=propagator,
+        propagator_options={"weights": propagator_weights} if propagator_weights else {},
         directions=DIRECTIONS if direction == "both" else (direction,),
         starts=STARTS if start == "both" else (start,),
         mistakes=mistakes,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError, OptionError
 from msnvis.io.atomic import replacing
 from msnvis.io.formats.reading import explained
-from msnvis.processes import end_with_parent
+from msnvis.processes import spawned
 from msnvis.propagators import create_propagator
 from msnvis.segmenters import create_segmenter
-from msnvis.selection.pair_store import write_shard
+from msnvis.selection.pair_store import SHARDS, write_shard
 from msnvis.selection.pairs import STARTS, video_pairs
+from msnvis.weights.files import sha256_of
 
 RECIPE = "recipe.json"
 DIRECTIONS = ("forward", "backward")
@@ -99,14 +100,9 @@ def make_pairs(
         maker = _Maker(options)
         yield from (maker.write(path, videos) for path, videos in shards.items())
         return
-    # Processes are spawned, not forked: PyTorch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _begin_worker, (options,)) as pool:
-        futures = [pool.submit(_write_in_worker, path, videos) for path, videos in shards.items()]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with spawned(workers, _Worker.prepare, options) as pool:
+        futures = [pool.submit(_Worker.write, path, videos) for path, videos in shards.items()]
+        yield from (future.result() for future in as_completed(futures))
 
 
 class _Maker:
@@ -124,19 +120,26 @@ class _Maker:
         )
 
 
-_maker: _Maker
+class _Worker:
+    """What a process of the pool was told at its start."""
 
+    options: PairOptions
 
-def _begin_worker(options: PairOptions) -> None:
-    global _maker
-    end_with_parent()
-    # There is a process for each core already.
-    torch.set_num_threads(1)
-    _maker = _Maker(options)
+    @classmethod
+    def prepare(cls, options: PairOptions) -> None:
+        # There is a process for each core already.
+        torch.set_num_threads(1)
+        cls.options = options
 
+    @classmethod
+    def write(cls, path: Path, videos: Sequence[AnnotatedVideo]) -> int:
+        return cls.maker().write(path, videos)
 
-def _write_in_worker(path: Path, videos: Sequence[AnnotatedVideo]) -> int:
-    return _maker.write(path, videos)
+    @staticmethod
+    @cache
+    def maker() -> _Maker:
+        """Made with the first shard, because what goes wrong there reaches the parent process."""
+        return _Maker(_Worker.options)
 
 
 def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairOptions) -> None:
@@ -144,13 +147,15 @@ def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairO
     names = json.dumps([[video.name, video.num_frames, len(video.tracks)] for video in videos])
     recipe = {
         **asdict(options),
+        "segmenter_options": _by_content(options.segmenter_options),
+        "propagator_options": _by_content(options.propagator_options),
         "directions": list(options.directions),
         "starts": list(options.starts),
         "videos": len(videos),
         "digest": hashlib.sha256(names.encode()).hexdigest()[:16],
     }
     path = folder / RECIPE
-    if not path.exists():
+    if not path.exists() or not any(folder.glob(SHARDS)):  # what failed at once leaves nothing but a recipe
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(recipe, indent=1))
         return
@@ -164,3 +169,12 @@ def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairO
             f"{folder} holds pairs that were made with other {', '.join(changed)}; choose another folder or "
             "remove it"
         )
+
+
+def _by_content(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a part, with the SHA-256 of a weights file instead of its path: training writes the same
+    path again."""
+    weights = options.get("weights")
+    if weights is None or not (path := Path(weights)).is_file():
+        return dict(options)
+    return {**options, "weights": sha256_of(path)}

@@ -6,9 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from msnvis.io.atomic import replacing
 from msnvis.io.formats.ytvis import mask_lists
 from msnvis.io.lock import locked
 from msnvis.io.writers.json_stream import write_annotations
-from msnvis.processes import end_with_parent
+from msnvis.processes import spawned
 
 FRAMES = "JPEGImages"
 ANNOTATIONS = "instances.json"
@@ -126,13 +124,8 @@ def _made(
         for index in missing:
             yield _write_video(index, sources, options, output)
         return
-    pool = ProcessPoolExecutor(
-        min(workers, len(missing)), get_context("spawn"), _Worker.prepare, (sources, options, output)
-    )
-    try:
+    with spawned(min(workers, len(missing)), _Worker.prepare, sources, options, output) as pool:
         yield from pool.map(_Worker.write, missing)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
@@ -142,7 +135,6 @@ class _Worker:
 
     @classmethod
     def prepare(cls, sources: Sources, options: SynthOptions, output: Path) -> None:
-        end_with_parent()
         cv2.setNumThreads(1)
         cls.job = (sources, options, output)
 
