@@ -165,6 +165,16 @@ def test_pairs_come_back_from_disk(make_video, tmp_path):
         )
 
 
+def test_a_video_without_pairs_leaves_the_others_theirs(make_video, tmp_path):
+    video = make_video({1: [box(10), box(12)]})
+    videos = [dataclasses.replace(video, id=i, name=f"clip{i}") for i in range(3)]
+    pairs = list(video_pairs(video, Scripted([[box(10)], [box(11)]]), Still(), ["forward"]))
+    write_shard(tmp_path / "pairs-0.safetensors", zip(videos, [[], pairs, pairs], strict=True))
+    store = PairStore(tmp_path)
+    assert store.videos == ["clip0", "clip1", "clip2"]
+    assert store.video.tolist() == [1, 2]
+
+
 def test_a_broken_shard_is_named(tmp_path):
     (tmp_path / "pairs-0.safetensors").write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"pairs-0\.safetensors is damaged"):

@@ -154,6 +154,9 @@ def selector(
         float, typer.Option(help="Of an additional loss that asks where the object is.")
     ] = 0.0,
     min_margin: Annotated[float, typer.Option(help="Leave out pairs whose IoUs differ by less.")] = 0.0,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Draw pairs as often for either side being the better one.")
+    ] = False,
     hold_out: Annotated[float, typer.Option(help="Share of the videos validated on.")] = 0.1,
     validate_every: Annotated[int, typer.Option(metavar="STEPS")] = 500,
     checkpoint_every: Annotated[int, typer.Option(metavar="STEPS")] = 250,
@@ -183,6 +186,7 @@ def selector(
         warmup=warmup,
         loss=loss,
         min_margin=min_margin,
+        balance=balance,
         both_orders=both_orders,
         cell_weight=cell_weight,
         hold_out=hold_out,

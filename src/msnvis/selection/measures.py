@@ -28,6 +28,19 @@ def accuracy(chances: np.ndarray, ious: np.ndarray, min_margin: float = 0.0) -> 
     return float(right[counted].mean()) if counted.any() else float("nan")
 
 
+def balanced_accuracy(chances: np.ndarray, ious: np.ndarray, min_margin: float = 0.0) -> float:
+    """Mean of the accuracies for pairs whose first and whose second mask is better; NaN if either is missing.
+
+    Always taking the same side, however often it is right, has 0.5.
+
+    >>> balanced_accuracy(np.array([0.9, 0.9, 0.2, 0.9]), np.array([[0.8, 0.5], [0.7, 0], [0.6, 0.5], [0, 1]]))
+    0.3333333333333333
+    """
+    first_better = ious[:, 0] > ious[:, 1]
+    sides = (accuracy(chances[side], ious[side], min_margin) for side in (first_better, ~first_better))
+    return sum(sides) / 2
+
+
 def accuracy_by_margin(chances: np.ndarray, ious: np.ndarray) -> dict[str, tuple[float, int]]:
     """Accuracy and number of pairs in each bin of `MARGINS`, by name of the bin."""
     margin = np.abs(ious[:, 0] - ious[:, 1])

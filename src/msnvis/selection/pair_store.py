@@ -65,9 +65,10 @@ def write_shard(path: Path, videos: Iterable[tuple[AnnotatedVideo, Iterable[Fram
         OutputError: it cannot be written.
     """
     shard = _ShardBuilder()
-    for number, (video, frames) in enumerate(videos):
+    for video, frames in videos:
+        shard.names.append(video.name)
         for pairs in frames:
-            shard.add(number, video, pairs)
+            shard.add(video, pairs)
     with replacing(path) as temporary:
         # One entry only: safetensors writes several in any order, and equal pairs shall be equal files.
         about = json.dumps({"version": VERSION, "videos": shard.names})
@@ -84,9 +85,9 @@ class _ShardBuilder:
         self.figures: list[np.ndarray] = []
         self._frame_at: dict[tuple[int, int], int] = {}
 
-    def add(self, number: int, video: AnnotatedVideo, pairs: FramePairs) -> None:
-        if number == len(self.names):
-            self.names.append(video.name)
+    def add(self, video: AnnotatedVideo, pairs: FramePairs) -> None:
+        """Pairs of the video that is named last."""
+        number = len(self.names) - 1
         place = self._frame(number, video, pairs.frame)
         for k, identity in enumerate(pairs.objects.tolist()):
             self.rows.append((number, pairs.frame, identity, STARTS.index(pairs.start), place, *video.size))

@@ -17,7 +17,7 @@ from msnvis.errors import InputError, OptionError
 from msnvis.selection.cells import CellSupervision, cell_loss
 from msnvis.selection.crops import CropOptions, crop_pairs, crop_truth, normalise_pairs
 from msnvis.selection.learned import CROPS, NETWORKS, save_selector
-from msnvis.selection.measures import accuracy, accuracy_by_margin, calibration_error
+from msnvis.selection.measures import accuracy, accuracy_by_margin, balanced_accuracy, calibration_error
 from msnvis.selection.network_selector import probabilities
 from msnvis.selection.networks import PAIR_CHANNELS
 from msnvis.selection.pair_store import PairStore
@@ -53,6 +53,9 @@ class SelectorTrainOptions(TrainerOptions):
         min_margin: pairs whose IoUs with the truth differ by less teach little and are left out.
         min_overlap: pairs whose masks overlap less are never associated by the tracker, and are left out.
         flip, colour: probability of mirroring, strength of brightness and contrast changes.
+        balance: draw pairs of which the segmenter's mask is better as often as the others. Its masks look
+            different from propagated ones, and a network may learn who is right more often instead of who
+            is right; how often differs from the pairs' videos to the user's.
         hold_out: share of the videos kept for validation.
     """
 
@@ -72,6 +75,7 @@ class SelectorTrainOptions(TrainerOptions):
     min_overlap: float = 0.1
     flip: float = 0.5
     colour: float = 0.2
+    balance: bool = False
     hold_out: float = 0.1
 
     def __post_init__(self) -> None:
@@ -97,7 +101,8 @@ def train_selector(options: SelectorTrainOptions) -> dict[str, float]:
 
     Returns:
         The last validation's figures: ``accuracy``, ``clear_accuracy`` (of pairs whose IoUs differ by more
-        than 0.02), ``accuracy_<margin>`` for each bin of the difference, ``calibration_error``.
+        than 0.02), ``balanced_accuracy`` (of these, the mean over those whose first and those whose second
+        mask is better), ``accuracy_<margin>`` for each bin of the difference, ``calibration_error``.
 
     Raises:
         InputError: there are no pairs, or too few videos to hold some out.
@@ -158,9 +163,8 @@ class PairImages(Dataset):
 class SelectorTrainer(Trainer):
     """Trains `msn` or `selector-net`."""
 
-    best_metric = "clear_accuracy"
-
     def __init__(self, options: SelectorTrainOptions) -> None:
+        self.best_metric = "balanced_accuracy" if options.balance else "clear_accuracy"
         train, self.validation = split_pairs(options)
         self.steps_per_epoch = max(1, round(len(train) / (options.batch_size * num_processes())))
         torch.manual_seed(options.seed)
@@ -173,7 +177,7 @@ class SelectorTrainer(Trainer):
             network,
             [{"params": list(network.parameters())}],
             train,
-            np.ones(len(train)),
+            sampling_factors(train, options.balance),
             max(1, round(options.epochs * self.steps_per_epoch)),
             {"network": options.network},
         )
@@ -209,6 +213,7 @@ class SelectorTrainer(Trainer):
         return {
             "accuracy": accuracy(chances, ious),
             "clear_accuracy": accuracy(chances, ious, CLEAR_MARGIN),
+            "balanced_accuracy": balanced_accuracy(chances, ious, CLEAR_MARGIN),
             "calibration_error": calibration_error(chances, ious),
         } | {f"accuracy_{name}": share for name, (share, count) in bins.items() if count}
 
@@ -260,6 +265,19 @@ def split_pairs(options: SelectorTrainOptions) -> tuple[PairImages, PairImages]:
             f"{len(held_out)} to validate on; make pairs of more videos by `msnvis pairs`"
         )
     return PairImages(store, chosen, options, True), PairImages(others, held_out, options, False)
+
+
+def sampling_factors(pairs: PairImages, balance: bool) -> np.ndarray:
+    """How often an epoch has each pair, on average: ``(N,)`` float64 with a mean of 1.
+
+    With `balance`, pairs whose first and pairs whose second mask is better are drawn equally often.
+    """
+    if not balance:
+        return np.ones(len(pairs))
+    ious = pairs.store.ious[pairs.chosen]
+    first_better = (ious[:, 0] > ious[:, 1]).astype(int)
+    counts = np.bincount(first_better, minlength=2)
+    return len(pairs) / np.count_nonzero(counts) / counts[first_better]
 
 
 def _usable(store: PairStore, options: SelectorTrainOptions) -> np.ndarray:
