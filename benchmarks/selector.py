@@ -33,7 +33,7 @@ from msnvis.evaluation import evaluate
 from msnvis.segmenters import Segmenter, create_segmenter
 from msnvis.selection import Selector
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector
-from msnvis.selection.measures import accuracy, accuracy_by_margin, calibration_error
+from msnvis.selection.measures import accuracy, accuracy_by_margin, balanced_accuracy, calibration_error
 from msnvis.selection.network_selector import NetworkSelector
 from msnvis.selection.pair_store import PairStore
 from msnvis.selection.pairs import STARTS
@@ -116,7 +116,9 @@ def print_accuracy(folder: Path, rules: dict[str, Rule]) -> None:
 
 def print_rules(store: PairStore, chosen: np.ndarray, rules: dict[str, Rule]) -> None:
     ious, video = store.ious[chosen], store.video[chosen]
-    print(f"  {'':18} accuracy  95 % interval   calibration error   by difference of IoU")
+    share = float((ious[:, 0] > ious[:, 1]).mean())
+    print(f"  the segmenter's mask is the better one in {share:.1%}; balanced: as if in half of them")
+    print(f"  {'':18} accuracy  95 % interval   balanced   calibration error   by difference of IoU")
     for name, rule in rules.items():
         chances = rule(store, chosen)
         right = (chances >= 0.5) == (ious[:, 0] > ious[:, 1])
@@ -124,7 +126,10 @@ def print_rules(store: PairStore, chosen: np.ndarray, rules: dict[str, Rule]) ->
         bins = accuracy_by_margin(chances, ious)
         parts = "  ".join(f"{bin_}: {share:.3f}" for bin_, (share, count) in bins.items() if count)
         error = calibration_error(chances, ious)
-        print(f"  {name:18} {accuracy(chances, ious):8.3f}  {low:.3f}-{high:.3f}   {error:17.3f}   {parts}")
+        shares = (
+            f"{accuracy(chances, ious):8.3f}  {low:.3f}-{high:.3f}   {balanced_accuracy(chances, ious):8.3f}"
+        )
+        print(f"  {name:18} {shares}   {error:17.3f}   {parts}")
 
 
 # --- cost ---

@@ -18,7 +18,13 @@ from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import load_selector
 from msnvis.selection.pair_store import PairStore, write_shard
 from msnvis.selection.pairs import FramePairs
-from msnvis.selection.training import PairImages, SelectorTrainOptions, split_pairs, train_selector
+from msnvis.selection.training import (
+    PairImages,
+    SelectorTrainOptions,
+    sampling_factors,
+    split_pairs,
+    train_selector,
+)
 from msnvis.structures import Detections
 from msnvis.training import trainer
 from msnvis.training.trainer import read_history
@@ -182,6 +188,23 @@ def test_pairs_of_several_folders_are_used_together(pairs, tmp_path):
     np.testing.assert_array_equal(both[len(both) // 2].image, both[0].image)
     train, validation = split_pairs(options([pairs, pairs], tmp_path))
     assert len(train) + len(validation) == len(both)
+
+
+def test_balanced_pairs_favour_neither_side(pairs, tmp_path):
+    train, _ = split_pairs(options(pairs, tmp_path / "run"))
+    first_better = np.flatnonzero(np.diff(train.store.ious, axis=1)[:, 0] < 0)
+    train.chosen = np.setdiff1d(train.chosen, first_better[2:])  # the second mask is nearly always better
+    side = np.isin(train.chosen, first_better)
+    assert 0 < side.sum() < len(side) / 3
+    factors = sampling_factors(train, balance=True)
+    assert factors[side].sum() == pytest.approx(factors[~side].sum()) == pytest.approx(len(train) / 2)
+    assert sampling_factors(train, balance=False).tolist() == [1.0] * len(train)
+
+
+def test_a_balanced_training_keeps_the_best_of_both_sides(pairs, tmp_path):
+    metrics = train_selector(options(pairs, tmp_path / "run", balance=True))
+    assert 0 <= metrics["balanced_accuracy"] <= 1
+    assert (tmp_path / "run" / "best.safetensors").is_file()
 
 
 def test_senseless_options_are_refused(pairs, tmp_path):

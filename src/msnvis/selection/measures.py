@@ -33,8 +33,8 @@ def balanced_accuracy(chances: np.ndarray, ious: np.ndarray, min_margin: float =
 
     Always taking the same side, however often it is right, has 0.5.
 
-    >>> balanced_accuracy(np.array([0.9, 0.9, 0.2, 0.9]), np.array([[0.8, 0.5], [0.7, 0], [0.6, 0.5], [0, 1]]))
-    0.3333333333333333
+    >>> balanced_accuracy(np.array([0.9, 0.2, 0.1]), np.array([[0.8, 0.5], [0.6, 0.5], [0.5, 0.6]]))
+    0.75
     """
     first_better = ious[:, 0] > ious[:, 1]
     sides = (accuracy(chances[side], ious[side], min_margin) for side in (first_better, ~first_better))
