@@ -34,7 +34,7 @@ from msnvis.segmenters import Segmenter, create_segmenter
 from msnvis.selection import Selector
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector
 from msnvis.selection.measures import accuracy, accuracy_by_margin, balanced_accuracy, calibration_error
-from msnvis.selection.network_selector import NetworkSelector
+from msnvis.selection.network_selector import NetworkSelector, Use
 from msnvis.selection.pair_store import PairStore
 from msnvis.selection.pairs import STARTS
 from msnvis.selection.training import CLEAR_MARGIN
@@ -162,7 +162,7 @@ def networks(arguments: argparse.Namespace) -> dict[str, NetworkSelector]:
         if weights:
             made[name] = load_selector(name, weights, device=arguments.device)
         else:
-            made[name] = NetworkSelector(NETWORKS[name](), CROPS[name], device=arguments.device)
+            made[name] = NetworkSelector(NETWORKS[name](), Use(CROPS[name]), device=arguments.device)
     return made
 
 

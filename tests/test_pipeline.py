@@ -19,6 +19,7 @@ from msnvis.propagators import propagators
 from msnvis.segmenters import Segmenter, classifiers, segmenters
 from msnvis.segmenters.classifier import Classifier
 from msnvis.selection import selectors
+from msnvis.selection.rules import ScoreSelector
 from msnvis.store import DetectionStore
 from msnvis.structures import Detections, Track, VideoInstances
 
@@ -418,6 +419,37 @@ def test_live_sources_are_tracked_forward_with_a_warning():
     video = pipeline().run(source)
     assert spans(video) == {"person": [(0, 19, 20)], "dog": [(0, 19, 20)]}
     assert source.warnings == ["camera0 is live: objects are tracked forward only"]
+
+
+class Learned(ScoreSelector):
+    """Weights that know the mistakes of `compact` and `cfbi` only."""
+
+    trained_on = (("compact", "cfbi"),)
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "selector", "warned"),
+    [
+        ("compact", Learned(), True),
+        (("compact", {"min_score": 0.3}), Learned(), True),
+        (ColourSegmenter(), Learned(), False),  # nobody knows what it is
+        ("compact", "score", False),  # has learned nothing
+    ],
+)
+def test_a_selector_that_was_trained_on_other_parts_is_told(segmenter, selector, warned):
+    source = source_from_frames(film(*PASSING)[:1], name="clip")
+    parts = VideoInstanceSegmenter(segmenter, "flow", selector, "none", direction="forward")
+    parts.run(source)
+    assert [
+        "trained on masks of compact and cfbi, not of compact and flow" in w for w in source.warnings
+    ] == ([True] if warned else [])
+
+
+def test_a_selector_that_was_trained_on_these_parts_is_not_told():
+    source = source_from_frames(film(*PASSING)[:1], name="clip")
+    fitting = type("Fitting", (Learned,), {"trained_on": [("compact", "cfbi"), ("compact", "flow")]})()
+    list(VideoInstanceSegmenter("compact", "flow", fitting, "none").stream(source))
+    assert source.warnings == []
 
 
 class Damaged(FrameSource):

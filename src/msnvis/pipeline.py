@@ -255,6 +255,7 @@ class VideoInstanceSegmenter:
         if source.live and direction != "forward":
             source.warn(f"{source.name} is live: objects are tracked forward only")
             direction = "forward"
+        self._warn_of_selector(source)
         self.timings, self.interrupted, self.interruptions = Timings(), False, 0
         return VideoRun(self, source, direction, Reporter(progress or (lambda event: None)), work)
 
@@ -273,6 +274,7 @@ class VideoInstanceSegmenter:
         >>> for found in segmenter.stream(webcam): print(found.ids, found.labels)  # doctest: +SKIP
         """
         source = frames if isinstance(frames, FrameSource) else source_from_frames(frames)
+        self._warn_of_selector(source)
         self.timings = Timings()
         tracker = self._tracker()
         for step in self._segment(source.frames(), self.shot_detector(source), batch_size=1):
@@ -281,6 +283,17 @@ class VideoInstanceSegmenter:
             tracked.class_scores = np.array(evidence, np.float32).reshape(len(tracked), len(self.classes))
             tracker.forget_ended()
             yield tracked if self._keeps_unnamed else tracked[tracked.labels != UNNAMED]
+
+    def _warn_of_selector(self, source: FrameSource) -> None:
+        """Where it was trained on the masks of other parts, as far as these have names."""
+        names = tuple(_name_of(self._given[kind]) for kind in ("segmenter", "propagator"))
+        trained_on = [tuple(parts) for parts in self.selector.trained_on]
+        if trained_on and None not in names and names not in trained_on:
+            known = ", or ".join(" and ".join(parts) for parts in trained_on)
+            source.warn(
+                f"the selector's weights were trained on masks of {known}, not of {' and '.join(names)}, and "
+                "may choose badly; train some on pairs of these parts (`msnvis pairs`), or take another selector"
+            )
 
     def fingerprint(self, source: FrameSource) -> dict[str, Any]:
         """All that results for `source` follow from: the input, options, parts with checksums, versions.
@@ -396,6 +409,11 @@ def _part(registry: Registry[T], part: PartName | T, **offers: object) -> T:
     name, options = (part, {}) if isinstance(part, str) else part
     taken = {option: value for option, value in offers.items() if registry.takes(name, option)}
     return registry.create(name, **{**taken, **options})
+
+
+def _name_of(part: PartName | object) -> str | None:
+    """None for a ready-made part."""
+    return part if isinstance(part, str) else part[0] if isinstance(part, tuple) else None
 
 
 def _take(kind: type, options: dict[str, float]) -> dict[str, float]:

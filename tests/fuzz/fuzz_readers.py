@@ -42,7 +42,7 @@ from msnvis.segmenters.cascade_files import read_classes
 from msnvis.segmenters.precomputed import PrecomputedSegmenter
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.make_pairs import PairOptions, missing_shards
-from msnvis.selection.network_selector import describe_use, parse_use
+from msnvis.selection.network_selector import Use
 from msnvis.selection.pair_store import PairStore, write_shard
 from msnvis.selection.pairs import FramePairs
 from msnvis.structures import Detections, VideoInstances
@@ -368,7 +368,7 @@ def make_safetensors(folder: Path) -> None:
     metadata = {
         "architecture": "tiny",
         "classes": json.dumps(["cat", "dog"]),
-        "use": describe_use(CropOptions(), True),
+        "use": Use(CropOptions(), True, (("compact", "flow"),)).to_json(),
     }
     state = {key: value for key, value in network().state_dict().items() if "num_batches" not in key}
     save_file(quantise(state), folder / "tiny.safetensors", metadata=metadata)
@@ -378,7 +378,7 @@ def read_safetensors(folder: Path) -> None:
     path = folder / "tiny.safetensors"
     metadata = read_metadata(path, "tiny", "msnvis train")
     read_classes(path, "tiny")
-    parse_use(metadata.get("use", ""), path)
+    Use.from_json(metadata.get("use", ""), path)
     load_into(network(), path)
 
 
@@ -407,7 +407,7 @@ def make_onnx(folder: Path) -> None:
     gives = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n"])
     graph = helper.make_graph(nodes, "tiny", [given], [gives], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    use = describe_use(CropOptions(side=32), False)
+    use = Use(CropOptions(side=32)).to_json()
     helper.set_model_props(model, {"architecture": "msn", "use": use})
     onnx.save(model, folder / "tiny.onnx")
 

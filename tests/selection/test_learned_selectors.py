@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from safetensors.torch import save_file
 from msnvis.errors import OptionError, WeightsError
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector, save_selector
-from msnvis.selection.network_selector import describe_use
+from msnvis.selection.network_selector import Use
 from msnvis.store.fingerprint import weights_checksum
 from msnvis.structures import Detections
 
@@ -34,9 +36,9 @@ def pairs():
 
 
 def test_what_was_saved_is_what_is_loaded(network, pairs, tmp_path):
-    save_selector(network, "msn", CROP, tmp_path / "msn.safetensors")
+    save_selector(network, "msn", Use(CROP), tmp_path / "msn.safetensors")
     selector = load_selector("msn", tmp_path / "msn.safetensors", device="cpu")
-    assert selector.crops == CROP
+    assert selector.use == Use(CROP)
     x = torch.randn(2, 8, 128, 128)
     with torch.inference_mode():
         torch.testing.assert_close(selector.network(x), network(x), atol=0.01, rtol=0.05)
@@ -48,11 +50,11 @@ def test_onnx_runtime_gives_the_same_numbers(network, pairs, tmp_path):
     assert onnx
     from msnvis.selection.onnx import export_onnx
 
-    save_selector(network, "msn", CROP, tmp_path / "msn.safetensors")
+    save_selector(network, "msn", Use(CROP), tmp_path / "msn.safetensors")
     ours = load_selector("msn", tmp_path / "msn.safetensors", device="cpu")
-    export_onnx(ours.network, "msn", ours.crops, tmp_path / "msn.onnx")
+    export_onnx(ours.network, "msn", ours.use, tmp_path / "msn.onnx")
     theirs = load_selector("msn", tmp_path / "msn.onnx")
-    assert theirs.crops == CROP
+    assert theirs.use == Use(CROP)
     np.testing.assert_allclose(theirs.prefer(*pairs), ours.prefer(*pairs), atol=1e-4)
     for count in (1, 5):
         x = torch.randn(count, 8, 128, 128)
@@ -62,13 +64,25 @@ def test_onnx_runtime_gives_the_same_numbers(network, pairs, tmp_path):
         load_selector("selector-net", tmp_path / "msn.onnx")
     with torch.no_grad():
         next(ours.network.parameters())[0] += 1
-    export_onnx(ours.network, "msn", ours.crops, tmp_path / "msn.onnx")
+    export_onnx(ours.network, "msn", ours.use, tmp_path / "msn.onnx")
     others = load_selector("msn", tmp_path / "msn.onnx")
     assert weights_checksum(others) != weights_checksum(theirs)  # no run goes on with the other one
 
 
+def test_weights_say_whose_masks_they_know_and_older_ones_nothing(network, tmp_path):
+    path, known = tmp_path / "msn.safetensors", (("compact", "flow"), ("compact", "cfbi"))
+    save_selector(network, "msn", Use(CROP, trained_on=known), path)
+    assert load_selector("msn", path, device="cpu").trained_on == known
+    about = json.loads(Use(CROP).to_json())
+    del about["trained_on"]
+    assert Use.from_json(json.dumps(about), path).trained_on == ()
+    for nonsense in (3, ["compact"], [["compact", "flow", "more"]]):
+        with pytest.raises(WeightsError, match="does not say properly"):
+            Use.from_json(json.dumps(about | {"trained_on": nonsense}), path)
+
+
 def test_wrong_files_are_refused(network, tmp_path):
-    save_selector(network, "msn", CROP, tmp_path / "msn.safetensors")
+    save_selector(network, "msn", Use(CROP), tmp_path / "msn.safetensors")
     with pytest.raises(WeightsError, match="does not hold the weights of 'selector-net'"):
         load_selector("selector-net", tmp_path / "msn.safetensors")
     with pytest.raises(WeightsError, match="no such weights file"):
@@ -80,7 +94,7 @@ def test_wrong_files_are_refused(network, tmp_path):
     save_file(parts, tmp_path / "other.safetensors", metadata=metadata)
     with pytest.raises(WeightsError, match="how its network is to be used"):
         load_selector("msn", tmp_path / "other.safetensors")
-    save_file(parts, tmp_path / "other.safetensors", metadata | {"use": describe_use(CROP, False)})
+    save_file(parts, tmp_path / "other.safetensors", metadata | {"use": Use(CROP).to_json()})
     with pytest.raises(WeightsError, match="missing"):
         load_selector("msn", tmp_path / "other.safetensors")
     with pytest.raises(OptionError, match="skip_iou"):

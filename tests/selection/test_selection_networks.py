@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from msnvis import masks as mask_ops
 from msnvis.errors import OptionError
 from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
-from msnvis.selection.network_selector import NetworkSelector
+from msnvis.selection.network_selector import NetworkSelector, Use
 from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork, aggregate
 from msnvis.structures import Detections
 
@@ -115,8 +115,8 @@ def pair():
     return detections(box_mask(8, 8, 40, 40)), detections(box_mask(8, 8, 40, 36))
 
 
-def selector(**options):
-    return NetworkSelector(Larger(), CropOptions(side=32), device="cpu", **options)
+def selector(average_orders=False, **options):
+    return NetworkSelector(Larger(), Use(CropOptions(side=32), average_orders), device="cpu", **options)
 
 
 def test_averaging_both_orders_removes_every_bias(image, pair):
@@ -147,7 +147,7 @@ def test_one_pair_and_many_give_the_same(image):
     network = MaskSelectionNetwork()
     rng = np.random.default_rng(1)
     masks = [box_mask(x, y, x + w, y + 20) for x, y, w in rng.integers(1, 28, (2 * 66, 3))]
-    chooser = NetworkSelector(network, CropOptions(side=128), device="cpu", skip_iou=1.1)
+    chooser = NetworkSelector(network, Use(CropOptions(side=128)), device="cpu", skip_iou=1.1)
     first, second = detections(*masks[:66]), detections(*masks[66:])
     together = chooser.prefer(image, first, second)
     alone = [chooser.prefer(image, first[[i]], second[[i]])[0] for i in (0, 1, 63, 64, 65)]

@@ -224,13 +224,24 @@ def test_senseless_options_are_refused(pairs, tmp_path):
 def test_training_in_both_orders_is_remembered_by_the_weights(pairs, tmp_path):
     train_selector(options(pairs, tmp_path / "out", both_orders=True, cell_weight=1.0))
     selector = load_selector("msn", tmp_path / "out" / "final.safetensors", device="cpu")
-    assert selector.average_orders
+    assert selector.use.average_orders
     pair = PairStore(pairs)[0]
     one = selector.judge(pair.image, [pair.first], [pair.second])
     other = selector.judge(pair.image, [pair.second], [pair.first])
     np.testing.assert_allclose(one + other, 1, atol=1e-6)
     asked_once = load_selector("msn", tmp_path / "out" / "final.safetensors", "cpu", average_orders=False)
-    assert not asked_once.average_orders
+    assert not asked_once.use.average_orders
+
+
+def test_the_weights_know_who_made_the_pairs(pairs, tmp_path):
+    (pairs / "recipe.json").write_text('{"segmenter": "compact", "propagator": "flow"}')
+    train_selector(options(pairs, tmp_path / "out"))
+    selector = load_selector("msn", tmp_path / "out" / "final.safetensors", device="cpu")
+    assert selector.trained_on == (("compact", "flow"),)
+    unknown = tmp_path / "unknown"
+    unknown.mkdir()
+    (pairs / "pairs-0.safetensors").rename(unknown / "pairs-0.safetensors")
+    assert PairStore(unknown).parts == ()
 
 
 def test_the_true_mask_is_cut_out_like_the_pair(pairs, tmp_path):

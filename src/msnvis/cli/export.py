@@ -20,5 +20,5 @@ def export(
     from msnvis.selection.onnx import export_onnx
 
     selector = load_selector(network, weights, device="cpu")
-    export_onnx(selector.network, network, selector.crops, output, selector.average_orders)
-    say(f"{output}: {network}, pairs of {selector.crops.side}x{selector.crops.side}")
+    export_onnx(selector.network, network, selector.use, output)
+    say(f"{output}: {network}, pairs of {selector.use.crops.side}x{selector.use.crops.side}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,14 @@ from msnvis.structures import Detections
 
 
 class Selector(ABC):
-    """Decides, for pairs of masks of the same objects, which is the better one (paper 3.2)."""
+    """Decides, for pairs of masks of the same objects, which is the better one (paper 3.2).
+
+    Attributes:
+        trained_on: names of each segmenter and propagator whose mistakes it has learned; it does not transfer
+            to others. Empty for what has learned nothing.
+    """
+
+    trained_on: Sequence[tuple[str, str]] = ()
 
     @abstractmethod
     def prefer(self, image: np.ndarray, first: Detections, second: Detections) -> np.ndarray:

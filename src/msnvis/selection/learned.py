@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -11,7 +12,7 @@ from msnvis.errors import OptionError, WeightsError
 from msnvis.io.atomic import replacing
 from msnvis.selection.base import selectors
 from msnvis.selection.crops import CropOptions
-from msnvis.selection.network_selector import NetworkSelector, describe_use, parse_use
+from msnvis.selection.network_selector import NetworkSelector, Use
 from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork
 from msnvis.weights.int8 import quantise
 from msnvis.weights.state import load_into, read_metadata
@@ -21,20 +22,17 @@ NETWORKS: dict[str, type[nn.Module]] = {"msn": MaskSelectionNetwork, "selector-n
 CROPS = {"msn": CropOptions(side=256, box="union"), "selector-net": CropOptions(side=512, box="frame")}
 
 
-def save_selector(
-    network: nn.Module, name: str, crops: CropOptions, path: Path, average_orders: bool = False
-) -> None:
+def save_selector(network: nn.Module, name: str, use: Use, path: Path) -> None:
     """Write weights as int8 with what the network expects to see.
 
     Args:
         network: one of `NETWORKS`.
         name: its name there.
-        crops: how its training pairs were cut out.
+        use: what is written about it.
         path: the safetensors file to write.
-        average_orders: whether it was trained to be asked in both orders.
     """
     state = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    metadata = {"architecture": name, "use": describe_use(crops, average_orders)}
+    metadata = {"architecture": name, "use": use.to_json()}
     with replacing(path) as temporary:
         save_file(quantise(state), temporary, metadata=metadata)
 
@@ -60,18 +58,18 @@ def load_selector(
         from msnvis.selection.onnx import OnnxNetwork
 
         network: nn.Module = OnnxNetwork(path, name)
-        use, device = network.use, "cpu"
+        about, device = network.use, "cpu"
     else:
-        use = read_metadata(path, name, "msnvis train selector").get("use")
+        about = read_metadata(path, name, "msnvis train selector").get("use")
         network = NETWORKS[name]()
-    if use is None:
+    if about is None:
         raise WeightsError(f"{path} does not say how its network is to be used; train it again")
-    crops, trained_so = parse_use(use, path)
+    use = Use.from_json(about, path)
+    if average_orders is not None:
+        use = replace(use, average_orders=average_orders)
     if path.suffix != ".onnx":
         load_into(network, path)
-    return NetworkSelector(
-        network, crops, device, trained_so if average_orders is None else average_orders, skip_iou
-    )
+    return NetworkSelector(network, use, device, skip_iou)
 
 
 _NEEDS = "weights made by `msnvis train selector`"

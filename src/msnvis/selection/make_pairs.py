@@ -20,11 +20,10 @@ from msnvis.io.formats.reading import explained
 from msnvis.processes import spawned
 from msnvis.propagators import create_propagator
 from msnvis.segmenters import create_segmenter
-from msnvis.selection.pair_store import SHARDS, write_shard
+from msnvis.selection.pair_store import RECIPE, SHARDS, write_shard
 from msnvis.selection.pairs import STARTS, video_pairs
 from msnvis.weights.files import sha256_of
 
-RECIPE = "recipe.json"
 DIRECTIONS = ("forward", "backward")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,30 +24,59 @@ from msnvis.structures import Detections
 BATCH = 64
 
 
+@dataclass(frozen=True)
+class Use:
+    """How a network is to be used, as its weights file says.
+
+    Attributes:
+        crops: how its training pairs were cut out.
+        average_orders: whether it was trained to be asked in both orders.
+        trained_on: of all its training pairs, the names of the segmenter and of the propagator that made
+            them; empty where nobody knows.
+    """
+
+    crops: CropOptions
+    average_orders: bool = False
+    trained_on: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> str:
+        """For the file."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> Use:
+        """Reverses `to_json`; raises `WeightsError`, about the file at `path`, for anything else."""
+        try:
+            use = json.loads(text)
+            parts = tuple((str(one), str(other)) for one, other in use.get("trained_on", ()))
+            return cls(CropOptions(**use["crops"]), bool(use["average_orders"]), parts)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise WeightsError(
+                f"{path} does not say properly how its network is to be used; train it again"
+            ) from error
+
+
 class NetworkSelector(Selector):
     """Shows every pair of a frame to a network, in one pass.
 
     Args:
         network: ``(N, 8, S, S)`` pairs to ``(N,)`` logits.
-        crops: how pairs are cut out.
+        use: how pairs are cut out, and more. With `average_orders` it is asked a second time with the masks
+            exchanged, so that exchanging them gives exactly the complement; twice the time.
         device: where the network runs.
-        average_orders: ask a second time with the masks exchanged, so that exchanging them gives exactly the
-            complement; twice the time.
         skip_iou: pairs at least this alike are not worth the network's time; the score decides.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        crops: CropOptions,
+        use: Use,
         device: str = "auto",
-        average_orders: bool = False,
         skip_iou: float = 0.98,
     ) -> None:
         self.device = pick_device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
-        self.crops = crops
-        self.average_orders = average_orders
+        self.use, self.trained_on = use, use.trained_on
         self.skip_iou = skip_iou
         self._score = ScoreSelector()
 
@@ -60,13 +89,13 @@ class NetworkSelector(Selector):
 
     def judge(self, image: np.ndarray, first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
         """What the network says of pairs of real masks: ``(N,)`` float32 probabilities as in `prefer`."""
-        pairs = torch.from_numpy(crop_pairs(image, first, second, self.crops))
+        pairs = torch.from_numpy(crop_pairs(image, first, second, self.use.crops))
         return np.concatenate([self._probability(batch) for batch in pairs.split(BATCH)])
 
     @torch.inference_mode()
     def _probability(self, pairs: torch.Tensor) -> np.ndarray:
         x = normalise_pairs(pairs.to(self.device)).contiguous(memory_format=torch.channels_last)
-        return probabilities(self.network, x, self.average_orders)
+        return probabilities(self.network, x, self.use.average_orders)
 
     def _hard_pairs(self, first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
         """Indices of pairs of real masks that differ enough."""
@@ -88,19 +117,3 @@ def probabilities(network: nn.Module, pairs: torch.Tensor, both_orders: bool) ->
     if both_orders:
         logits = (logits - network(torch.cat([pairs[:, 4:], pairs[:, :4]], dim=1))) / 2
     return logits.sigmoid().float().cpu().numpy()
-
-
-def describe_use(crops: CropOptions, average_orders: bool) -> str:
-    """What a weights file says about how its network is to be used."""
-    return json.dumps({"crops": asdict(crops), "average_orders": average_orders})
-
-
-def parse_use(text: str, path: Path) -> tuple[CropOptions, bool]:
-    """What `describe_use` was given; raises `WeightsError`, about the file at `path`, for anything else."""
-    try:
-        use = json.loads(text)
-        return CropOptions(**use["crops"]), bool(use["average_orders"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise WeightsError(
-            f"{path} does not say properly how its network is to be used; train it again"
-        ) from error

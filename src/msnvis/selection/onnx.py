@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from msnvis.errors import MissingExtraError, WeightsError
 from msnvis.io.atomic import replacing
-from msnvis.selection.crops import CropOptions
-from msnvis.selection.network_selector import describe_use
+from msnvis.selection.network_selector import Use
 from msnvis.selection.networks import PAIR_CHANNELS
 
 if TYPE_CHECKING:
@@ -28,9 +27,7 @@ OPERATIONS = {
 _EXTRA = "ONNX needs `pip install msnvis[onnx]`"
 
 
-def export_onnx(
-    network: nn.Module, name: str, crops: CropOptions, path: Path, average_orders: bool = False
-) -> None:
+def export_onnx(network: nn.Module, name: str, use: Use, path: Path) -> None:
     """Write a network that takes ``pairs (N, 8, side, side)`` float32 and gives ``logits (N,)``, for any N.
 
     Raises:
@@ -41,7 +38,7 @@ def export_onnx(
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ImportError as error:
         raise MissingExtraError(_EXTRA) from error
-    example = torch.zeros(2, PAIR_CHANNELS, crops.side, crops.side)
+    example = torch.zeros(2, PAIR_CHANNELS, use.crops.side, use.crops.side)
     program = torch.onnx.export(
         network.eval().cpu(),
         (example,),
@@ -52,7 +49,7 @@ def export_onnx(
         verbose=False,
     )
     model = program.model_proto
-    onnx.helper.set_model_props(model, {"architecture": name, "use": describe_use(crops, average_orders)})
+    onnx.helper.set_model_props(model, {"architecture": name, "use": use.to_json()})
     with replacing(path) as temporary:
         onnx.save(model, temporary)
 

@@ -27,6 +27,8 @@ from msnvis.masks import RLE
 from msnvis.selection.pairs import STARTS, FramePairs
 
 SHARDS = "pairs-*.safetensors"
+#: How the pairs of a folder were made.
+RECIPE = "recipe.json"
 VERSION = 3
 #: What a shard consists of beside bytes, and as which numbers.
 _TYPES = {"rows": np.int64, "figures": np.float32, "frame_ends": np.int64, "mask_ends": np.int64}
@@ -125,6 +127,7 @@ class PairStore:
         overlaps: ``(N,)`` float32 IoU of the two masks.
         scores: ``(N, 2)`` float32.
         videos: names, by number.
+        parts: names of each segmenter and propagator that made pairs; empty if a folder does not say.
 
     Raises:
         InputError: a folder has no pairs, or a shard is broken.
@@ -132,6 +135,7 @@ class PairStore:
 
     def __init__(self, *folders: str | Path) -> None:
         self._paths = [path for folder in folders for path in _shards(folder)]
+        self.parts = _parts(folders)
         self.videos: list[str] = []
         rows, figures, self._at = [], [], []
         for number, path in enumerate(self._paths):
@@ -166,6 +170,17 @@ class PairStore:
             ) from error
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         return Pair(image, first, second, truth, self.ious[index], self.scores[index])
+
+
+def _parts(folders: Sequence[str | Path]) -> tuple[tuple[str, str], ...]:
+    found = set()
+    for folder in folders:
+        try:
+            recipe = json.loads((Path(folder) / RECIPE).read_text(encoding="utf-8"))
+            found.add((str(recipe["segmenter"]), str(recipe["propagator"])))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ()
+    return tuple(sorted(found))
 
 
 def _shards(folder: str | Path) -> list[Path]:

@@ -18,7 +18,7 @@ from msnvis.selection.cells import CellSupervision, cell_loss
 from msnvis.selection.crops import CropOptions, crop_pairs, crop_truth, normalise_pairs
 from msnvis.selection.learned import CROPS, NETWORKS, save_selector
 from msnvis.selection.measures import accuracy, accuracy_by_margin, balanced_accuracy, calibration_error
-from msnvis.selection.network_selector import probabilities
+from msnvis.selection.network_selector import Use, probabilities
 from msnvis.selection.networks import PAIR_CHANNELS
 from msnvis.selection.pair_store import PairStore
 from msnvis.selection.plots import plot_calibration
@@ -166,6 +166,7 @@ class SelectorTrainer(Trainer):
     def __init__(self, options: SelectorTrainOptions) -> None:
         self.best_metric = "balanced_accuracy" if options.balance else "clear_accuracy"
         train, self.validation = split_pairs(options)
+        self._parts = train.store.parts
         self.steps_per_epoch = max(1, round(len(train) / (options.batch_size * num_processes())))
         torch.manual_seed(options.seed)
         network = NETWORKS[options.network]().to(memory_format=torch.channels_last)
@@ -218,13 +219,8 @@ class SelectorTrainer(Trainer):
         } | {f"accuracy_{name}": share for name, (share, count) in bins.items() if count}
 
     def save_weights(self, path: Path) -> None:
-        save_selector(
-            self.average.module.selector,
-            self.options.network,
-            self.options.crop_options,
-            path,
-            self.options.both_orders,
-        )
+        use = Use(self.options.crop_options, self.options.both_orders, self._parts)
+        save_selector(self.average.module.selector, self.options.network, use, path)
 
     @torch.inference_mode()
     def _chances(self) -> np.ndarray:
