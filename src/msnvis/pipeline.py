@@ -292,7 +292,7 @@ class VideoInstanceSegmenter:
             known = ", or ".join(" and ".join(parts) for parts in trained_on)
             source.warn(
                 f"the selector's weights were trained on masks of {known}, not of {' and '.join(names)}, and "
-                "may choose badly; train some on pairs of these parts (`msnvis pairs`), or take another selector"
+                "may choose badly; train some on pairs of these (`msnvis pairs`), or take another selector"
             )
 
     def fingerprint(self, source: FrameSource) -> dict[str, Any]:
