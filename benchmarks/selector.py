@@ -104,11 +104,11 @@ def interval(right: np.ndarray, video: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def print_accuracy(folder: Path, rules: dict[str, Rule]) -> None:
+def print_accuracy(folder: Path, rules: dict[str, Rule], every: int) -> None:
     store = PairStore(folder)
     for start, name in enumerate(STARTS):
         chosen = clear_pairs(store)
-        chosen = chosen[store.start[chosen] == start]
+        chosen = chosen[store.start[chosen] == start][::every]
         if len(chosen):
             print(f"\n{folder}: {len(chosen)} pairs of objects that begin with a mask of the {name}")
             print_rules(store, chosen, rules)
@@ -249,6 +249,18 @@ def run_all(videos: Sequence[AnnotatedVideo], choices: Choices) -> dict[str, lis
     return found
 
 
+def judges(arguments: argparse.Namespace, made: dict[str, NetworkSelector]) -> dict[str, Rule]:
+    """The networks with weights, and those that ask in both orders also asked once."""
+    rules = {}
+    for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
+        if weights:
+            rules[name] = network_rule(made[name])
+            if made[name].use.average_orders:
+                once = load_selector(name, weights, arguments.device, average_orders=False)
+                rules[f"{name}, once"] = network_rule(once)
+    return rules
+
+
 def print_whole_videos(arguments: argparse.Namespace) -> None:
     choices: Choices = {name: lambda video, name=name: name for name in PIPELINE_RULES}
     for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
@@ -286,16 +298,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pairs", type=Path, action="append", default=[])
-    parser.add_argument("--msn", type=Path, help="weights made by `msnvis train selector`")
-    parser.add_argument("--selector-net", type=Path, help="likewise, with --network selector-net")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th pair only")
+    parser.add_argument("--msn", help="weights made by `msnvis train selector`, or the name msn: the shipped")
+    parser.add_argument("--selector-net", help="likewise, with --network selector-net")
     parser.add_argument("--davis", type=Path)
     parser.add_argument("--synthetic", type=Path, help="json of a dataset made by `msnvis synth`")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     made = networks(arguments)
-    trained = {name: network_rule(made[name]) for name in made if getattr(arguments, name.replace("-", "_"))}
+    rules = RULES | judges(arguments, made)
     for folder in arguments.pairs:
-        print_accuracy(folder, RULES | trained)
+        print_accuracy(folder, rules, arguments.every)
     print_cost(made, arguments.device)
     print_whole_videos(arguments)
 

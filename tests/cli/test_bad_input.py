@@ -100,7 +100,7 @@ def clip(tmp_path_factory):
         ("--start", "4", "start"),
         ("--end", "0", "end"),
         ("--segmenter-weights", "nowhere.safetensors", "nowhere.safetensors"),
-        ("--selector", "msn", "weights"),
+        ("--selector", "selector-net", "weights"),
         ("--selector-weights", "nowhere.safetensors", "nowhere.safetensors"),
     ],
 )

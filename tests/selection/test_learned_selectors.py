@@ -5,7 +5,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from msnvis import masks as mask_ops
 from msnvis.errors import OptionError, WeightsError
+from msnvis.selection import create_selector
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector, save_selector
 from msnvis.selection.network_selector import Use
@@ -79,6 +81,23 @@ def test_weights_say_whose_masks_they_know_and_older_ones_nothing(network, tmp_p
     for nonsense in (3, ["compact"], [["compact", "flow", "more"]]):
         with pytest.raises(WeightsError, match="does not say properly"):
             Use.from_json(json.dumps(about | {"trained_on": nonsense}), path)
+
+
+def test_the_shipped_msn_prefers_the_mask_that_fits():
+    """A disc on a striped ground: its own mask against one that is shifted, too small, or too large."""
+    y, x = np.mgrid[:120, :160]
+    image = np.full((120, 160, 3), 90, np.uint8) + (x % 16 < 8)[..., None].astype(np.uint8) * 40
+    fits = np.hypot(y - 60, x - 80) < 30
+    image[fits] = (200, 60, 40)
+    others = np.array(
+        [np.hypot(y - 60, x - 100) < 30, np.hypot(y - 60, x - 80) < 16, np.hypot(y - 60, x - 80) < 48]
+    )
+    first, second = mask_ops.encode(np.array([fits] * 3)), mask_ops.encode(others)
+    selector = create_selector("msn", device="cpu")
+    assert selector.trained_on == (("compact", "flow"),)
+    chances = selector.judge(image, first, second)
+    assert (chances > 0.5).all()
+    np.testing.assert_allclose(selector.judge(image, second, first), 1 - chances, atol=1e-6)
 
 
 def test_wrong_files_are_refused(network, tmp_path):

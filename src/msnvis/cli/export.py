@@ -12,13 +12,16 @@ from msnvis.cli.messages import say
 
 def export(
     network: Annotated[str, typer.Argument(metavar="msn|selector-net")],
-    weights: Annotated[Path, typer.Option(metavar="FILE", help="Made by `msnvis train selector`.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx")],
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Made by `msnvis train selector`; the shipped ones by default."),
+    ] = None,
 ) -> None:
     """Write a selection network as ONNX, for any number of pairs; `--selector` takes the file, too."""
     from msnvis.selection.learned import load_selector
     from msnvis.selection.onnx import export_onnx
 
-    selector = load_selector(network, weights, device="cpu")
+    selector = load_selector(network, weights or network, device="cpu")
     export_onnx(selector.network, network, selector.use, output)
     say(f"{output}: {network}, pairs of {selector.use.crops.side}x{selector.use.crops.side}")

@@ -14,6 +14,7 @@ from msnvis.selection.base import selectors
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.network_selector import NetworkSelector, Use
 from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork
+from msnvis.weights.files import weights_path
 from msnvis.weights.int8 import quantise
 from msnvis.weights.state import load_into, read_metadata
 
@@ -44,7 +45,8 @@ def load_selector(
     average_orders: bool | None = None,
     skip_iou: float = 0.98,
 ) -> NetworkSelector:
-    """The selector called `name` with the weights of a file that `msnvis train selector` or `export` made.
+    """The selector called `name` with the weights of a file that `msnvis train selector` or `export` made,
+    or that `msnvis weights list` names.
 
     See `NetworkSelector` for the options; `average_orders` is as it was trained where it is None.
 
@@ -53,7 +55,7 @@ def load_selector(
     """
     if not 0 <= skip_iou <= 1:
         raise OptionError(f"skip_iou is {skip_iou} but an IoU is from 0 to 1")
-    path = Path(weights)
+    path = weights_path(weights)
     if path.suffix == ".onnx":
         from msnvis.selection.onnx import OnnxNetwork
 
@@ -72,21 +74,25 @@ def load_selector(
     return NetworkSelector(network, use, device, skip_iou)
 
 
-_NEEDS = "weights made by `msnvis train selector`"
-
-
-@selectors.register("msn", summary="the paper's Mask Selection Network", needs=_NEEDS)
+@selectors.register("msn", summary="the paper's Mask Selection Network", needs="nothing")
 def create_msn(
-    weights: str | Path,
+    weights: str | Path | None = None,
     device: str = "auto",
     average_orders: bool | None = None,
     skip_iou: float = 0.98,
 ) -> NetworkSelector:
-    """MSN with the weights of a ``.safetensors`` or ``.onnx`` file; for the options see `load_selector`."""
-    return load_selector("msn", weights, device, average_orders, skip_iou)
+    """MSN with the weights of a ``.safetensors`` or ``.onnx`` file; for the options see `load_selector`.
+
+    The shipped ones, for `compact` and `flow`, by default.
+    """
+    return load_selector("msn", weights or "msn", device, average_orders, skip_iou)
 
 
-@selectors.register("selector-net", summary="the ResNet-18 that the paper compares with", needs=_NEEDS)
+@selectors.register(
+    "selector-net",
+    summary="the ResNet-18 that the paper compares with",
+    needs="weights made by `msnvis train selector`",
+)
 def create_selector_net(
     weights: str | Path,
     device: str = "auto",

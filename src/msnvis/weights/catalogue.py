@@ -61,6 +61,14 @@ _SHIPPED = (
         megabytes=9.4,
         sha256="2d5b88c833fcd00c275dfc8cd701c302f37e2bb3cf9855ab73b53af8251c6ecc",
     ),
+    WeightFile(
+        name="msn",
+        file="msn.safetensors",
+        licence="Apache-2.0",
+        source="trained by `msnvis train selector` for compact and flow, on synthetic video of COCO images",
+        megabytes=11.2,
+        sha256="7d35147a48d832a35f8583826f7405888b2140efb152aecad0511b27aa02b9ca",
+    ),
 )
 
 
