@@ -129,6 +129,13 @@ def test_options_reach_the_pipeline(clip, tmp_path):
     assert len(content["categories"]) in (80, 81)
 
 
+def test_the_shipped_selector_needs_nothing_but_tells_whose_masks_it_knows(clip, tmp_path):
+    outcome = msnvis("run", clip, "-o", tmp_path / "out", *PARTS, "--selector", "msn", "-f", "ytvis")
+    assert outcome.code == 0
+    assert "trained on masks of compact and flow, not of squares and flow" in outcome.err
+    assert len(json.loads((tmp_path / "out" / "tracks.json").read_text())["annotations"]) == 2
+
+
 def test_nothing_found_is_a_valid_result(tmp_path):
     empty = squares.write_clip(tmp_path / "empty.mp4", squares.frames(3, empty=True))
     outcome = msnvis("run", empty, "-o", tmp_path / "out", *PARTS)
