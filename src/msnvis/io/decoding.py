@@ -20,8 +20,11 @@ from msnvis.io.source import MAX_PIXELS, FrameSource, check_pixels, fit, working
 #: Formats in which FFmpeg "plays" text files; what is not a video shall be called so.
 _TEXT_FORMATS = {"tty"}
 _DAMAGED = "{} is damaged: some of its frames are missing or only partly restored"
+_PYAV = int(av.__version__.split(".")[0])
 #: One thread for conversions: waiting for more costs more than they gain. PyAV before 17 has no others.
-_ONE_THREAD = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+_ONE_THREAD = {"threads": 1} if _PYAV >= 17 else {}
+#: Tags that are no UTF-8 are no reason to refuse a video. PyAV from 19 on never does.
+_TAGS = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 #: The matrices that pictures are kept in, by their numbers in ITU-T H.273; one that is not stated (2) is read
 #: as BT.601, and others are converted to it.
 _MATRICES = {BT709: BT709, 2: BT601, 5: BT601, BT601: BT601}
@@ -39,7 +42,7 @@ def open_container(
     """Open a file or address; raises `InputError`. `timeout` in seconds, for connecting and for each read."""
     options = {"rtsp_transport": "tcp"} if str(address).startswith("rtsp") else {}
     try:
-        container = av.open(str(address), options=options, timeout=timeout, metadata_errors="replace")
+        container = av.open(str(address), options=options, timeout=timeout, **_TAGS)
     except av.error.InvalidDataError as error:
         raise InputError(
             f"{name} is not a video that can be read: it is damaged, incomplete or of another kind"
