@@ -245,7 +245,8 @@ class NetworkStream(LiveSource):
             self._close()
             raise
         self._first, self._decoded = first, itertools.chain([first], decoded)
-        self._has_end = bool(self._container.duration) or self._container.size > 0
+        # Where nobody knows, PyAV before 19 says a negative size, later None.
+        self._has_end = bool(self._container.duration) or (self._container.size or 0) > 0
         beginning = (first.pts, zlib.crc32(first.to_ndarray(format="gray")))
         self._is_untimed = self._container.format.name in _UNTIMED_FORMATS
         self._repeats = beginning == self._beginning and not self._is_untimed
