@@ -446,3 +446,18 @@ def test_a_part_of_a_file_that_became_shorter_is_an_input_error(videos, tmp_path
     shorter.load_state_dict(source.state_dict())
     with pytest.raises(InputError, match="changed or became unreadable"):
         read(shorter.part(10, 30))
+
+
+def test_tags_that_are_no_utf8_are_no_reason_to_refuse(tmp_path):
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "ABCDEFGH"
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for image in np.zeros((3, 48, 64, 3), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    content = path.read_bytes()
+    assert content.count(b"ABCDEFGH") == 1
+    path.write_bytes(content.replace(b"ABCDEFGH", b"AB\xff\xfe\xe4FGH"))
+    assert len(list(open_source(path).frames())) == 3
