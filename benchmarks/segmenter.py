@@ -39,6 +39,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--segmenter", default="compact")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--short-side", type=int, help="size that `compact` scales images to")
+    parser.add_argument("--long-side", type=int, help="what --short-side may make of the other side at most")
     parser.add_argument("--davis", type=Path, help="folder with JPEGImages and Annotations")
     parser.add_argument("--every", type=int, default=8, help="of the frames of --davis")
     parser.add_argument("--device", default="cpu")
@@ -66,7 +67,7 @@ def read_rgb(path: Path) -> np.ndarray:
 
 def main() -> None:
     arguments = parse()
-    options = {"device": arguments.device, "weights": arguments.weights, "short_side": arguments.short_side}
+    options = {name: getattr(arguments, name) for name in ("device", "weights", "short_side", "long_side")}
     if arguments.segmenter == "compact":
         options["min_score"] = COMPACT.score_threshold
     segmenter = create_segmenter(arguments.segmenter, **{k: v for k, v in options.items() if v is not None})

@@ -18,7 +18,7 @@ from msnvis.weights.files import weights_path
 from msnvis.weights.state import load_into
 
 ARCHITECTURE = "compact"
-PREPROCESSING = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, short_side=320, long_side=640)
+PREPROCESSING = Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, short_side=480, long_side=640)
 
 
 def build_compact(num_classes: int, config: CascadeConfig = COMPACT) -> CascadeMaskRCNN:

@@ -51,7 +51,7 @@ _SHIPPED = (
         licence="Apache-2.0",
         source="trained by `msnvis train segmenter` on COCO 2017 and PASCAL VOC 2007 images",
         megabytes=15.3,
-        sha256="00909702dce3ecc0e684bb443e65e17d820b34cf63dd571bd5ba85c813eb1af1",
+        sha256="6c2c3f85156a57b749b91a91d0afe9c04c6d1931d32b427590852c310a03f95f",
     ),
     WeightFile(
         name="efficientnet-lite0-imagenet",

@@ -67,7 +67,7 @@ class TrainOptions(TrainerOptions):
     backbone_factor: float = 0.3
     weight_decay: float = 0.05
     warmup: int = 300
-    canvases: tuple[int, ...] = (288, 320, 352)
+    canvases: tuple[int, ...] = (416, 448, 480)
     short_sides: tuple[int, ...] = ()
     long_side: int = 1333
     augmentation: Augmentation = field(default_factory=Augmentation)
