@@ -190,6 +190,14 @@ def test_a_remnant_of_a_mask_is_no_mask():
     assert [len(follow.step(GREY, NOTHING)) for _ in range(3)] == [1, 0, 0]  # 70, 40, 10 of 100 pixels
 
 
+@pytest.mark.parametrize(("growth", "masks"), [(4.0, [1, 1, 0]), (10.0, [1, 1, 1])])
+def test_a_mask_that_spilled_over_what_was_detected_last_is_dropped_with_that(growth, masks):
+    follow = tracker(selector="propagator", max_area_growth=growth)
+    whole, part = (0, 0, 40, 20), (0, 0, 10, 16)  # 800 and 160 pixels
+    found = [detections((whole, 0.9)), detections((part, 0.5)), NOTHING]
+    assert [len(follow.step(GREY, f)) for f in found] == masks
+
+
 def test_an_object_that_propagation_held_for_too_long_comes_back_under_its_id():
     follow = tracker(max_unconfirmed=1)
     image = frame((A, RED))
@@ -235,6 +243,7 @@ def test_class_scores_are_what_was_seen_so_far():
         ("max_lost", -1),
         ("max_unconfirmed", 2.5),
         ("reacquire_distance", -1.0),
+        ("max_area_growth", 0.5),
         ("score_decay", float("nan")),
     ],
 )

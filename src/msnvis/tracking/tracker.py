@@ -23,6 +23,8 @@ from msnvis.tracking.reacquisition import centre_distance, colour_histogram, his
 
 #: Most objects tracked at a time (paper 4.1).
 MAX_OBJECTS = 15
+#: The least value of options that are not shares.
+_LEAST = {"reacquire_distance": 0, "max_area_growth": 1}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class TrackingOptions:
         frames_per_confirmation: frames on propagation alone that each confirming detection earns.
         min_area_share: a propagated mask smaller than this share of the object's area when it was last
             confirmed is a remnant: the object has vanished.
+        max_area_growth: a propagated mask that no detection confirms and that is larger than this times that
+            area has spilled onto something else: the object is lost.
         max_lost: frames for which an object without a mask can come back under its id.
         reacquire_distance: how far from its last place it may come back, in square roots of its largest area.
         reacquire_similarity: least similarity of its colours, 0..1, when it comes back.
@@ -59,6 +63,7 @@ class TrackingOptions:
     max_unconfirmed: int = 30
     frames_per_confirmation: int = 5
     min_area_share: float = 0.1
+    max_area_growth: float = 2.0
     max_lost: int = 30
     reacquire_distance: float = 3.0
     reacquire_similarity: float = 0.5
@@ -71,9 +76,11 @@ class TrackingOptions:
                 least = 1 if option.name == "max_objects" else 0
                 if not isinstance(value, Integral) or value < least:
                     raise OptionError(f"{option.name} is {value}; give a whole number from {least} on")
-            elif option.name == "reacquire_distance":
-                if not value >= 0:
-                    raise OptionError(f"{option.name} is {value}; give a number from 0 on")
+            elif option.name in _LEAST:
+                if not value >= _LEAST[option.name]:
+                    raise OptionError(
+                        f"{option.name} is {value}; give a number from {_LEAST[option.name]} on"
+                    )
             elif not 0 <= value <= 1:
                 raise OptionError(f"{option.name} is {value}; give a number from 0 to 1")
 
@@ -275,12 +282,16 @@ class Tracker:
             )
             if track.id not in propagated:
                 track.lost += 1
-            elif track.unconfirmed > patience:
+            elif track.unconfirmed > patience or self._has_spilled(track, propagated[track.id]):
                 self._lose(track)
             else:
                 track.rle = propagated[track.id]
                 track.score *= self.options.score_decay
                 track.lost = 0
+
+    def _has_spilled(self, track: TrackState, rle: RLE) -> bool:
+        """Whether a propagated mask has grown over more than its object."""
+        return mask_ops.areas([rle])[0] > self.options.max_area_growth * track.area
 
     def _remember_look(self, track: TrackState, image: np.ndarray) -> None:
         """Take the colours of an object from the last `image` in which it was confirmed."""
