@@ -10,6 +10,7 @@ from msnvis.datasets.video import AnnotatedTrack, AnnotatedVideo
 from msnvis.errors import InputError, OptionError, UnknownPartError
 from msnvis.propagators import Propagator
 from msnvis.segmenters import Segmenter, segmenters
+from msnvis.selection.base import Selector
 from msnvis.selection.make_pairs import PairOptions, make_pairs, missing_shards
 from msnvis.selection.pair_store import PairStore, write_shard
 from msnvis.selection.pairs import video_pairs
@@ -123,6 +124,47 @@ def test_mistakes_propagate_the_worse_mask(make_video):
     np.testing.assert_allclose(pairs[1].ious, [[60 / 140, 60 / 140]])
 
 
+class Prefers(Selector):
+    """Takes the same side of every pair; remembers what it was shown."""
+
+    def __init__(self, first):
+        self.first, self.shown = first, []
+
+    def prefer(self, image, first, second):
+        self.shown.append((int(image.mean()), first, second))
+        return np.full(len(first), float(self.first), np.float32)
+
+
+def test_objects_follow_a_selector_instead_of_the_truth(make_video):
+    # The segmenter is right in each frame; the propagator stays behind by 2 px a frame.
+    video = make_video({1: [box(10), box(12), box(14)]})
+    found = [[box(10)], [box(12)], [box(14)]]
+    drifting = list(video_pairs(video, Scripted(found), Still(), ["forward"], selector=Prefers(first=False)))
+    np.testing.assert_allclose([p.ious[0] for p in drifting], [[1, 80 / 120], [1, 60 / 140]])
+    right = list(video_pairs(video, Scripted(found), Still(), ["forward"], selector=Prefers(first=True)))
+    np.testing.assert_allclose([p.ious[0] for p in right], [[1, 80 / 120], [1, 80 / 120]])
+    turned = video_pairs(video, Scripted(found), Still(), ["forward"], mistakes=1, selector=Prefers(True))
+    assert [p.ious.tolist() for p in turned] == [p.ious.tolist() for p in drifting]
+
+
+def test_the_selector_sees_what_it_would_see_in_the_pipeline(make_video):
+    video = make_video({1: [box(10), box(12)], 2: [box(40), box(40)]})
+    selector = Prefers(first=True)
+    (pairs,) = video_pairs(video, Scripted([[], [box(12), box(41)]]), Still(), ["forward"], selector=selector)
+    ((brightness, first, second),) = selector.shown
+    assert abs(brightness - 20) <= 1
+    assert first.rles == pairs.first and second.rles == pairs.second
+    np.testing.assert_allclose(first.scores, [0.9, 0.8])
+    np.testing.assert_allclose(second.scores, [0.5 * 0.95] * 2)
+
+
+def test_an_object_begins_again_where_the_tracker_would_not_ask_the_selector(make_video):
+    video = make_video({1: [box(10), box(30), box(30)]})
+    found = [[box(10)], [box(30)], [box(30)]]
+    pairs = list(video_pairs(video, Scripted(found), Still(), ["forward"], selector=Prefers(first=False)))
+    np.testing.assert_allclose([p.ious[0] for p in pairs], [[1, 0], [1, 1]])
+
+
 def test_a_lost_object_goes_on_from_the_segmenter(make_video):
     class Loses(Still):
         def step(self, image, corrections=None):
@@ -233,6 +275,22 @@ def test_a_misspelt_part_does_not_spoil_the_folder(dataset, tmp_path):
         with pytest.raises(UnknownPartError, match="squares-of-pears"):
             list(make_pairs(missing_shards(dataset, tmp_path, wrong), wrong, workers))
     assert sum(make_pairs(missing_shards(dataset, tmp_path, OPTIONS), OPTIONS)) == 10
+
+
+def test_a_folder_keeps_to_the_selector_it_began_with(dataset, tmp_path):
+    followed = dataclasses.replace(OPTIONS, selector="segmenter")
+    assert sum(make_pairs(missing_shards(dataset, tmp_path, followed), followed)) == 10
+    with pytest.raises(OptionError, match="other selector;"):
+        missing_shards(dataset, tmp_path, OPTIONS)
+
+
+def test_folders_made_before_selectors_could_be_followed_are_gone_on_with(dataset, tmp_path):
+    list(make_pairs(missing_shards(dataset, tmp_path, OPTIONS), OPTIONS))
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    for name in ("selector", "selector_options"):
+        del recipe[name]
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    assert missing_shards(dataset, tmp_path, OPTIONS) == {}
 
 
 def test_other_weights_at_the_same_path_are_noticed(dataset, tmp_path):

@@ -37,9 +37,16 @@ def pairs(
             help="Objects begin with their first true mask, or as in the pipeline.",
         ),
     ] = "truth",
+    selector: Annotated[
+        str | None,
+        typer.Option(help="Whose decisions objects follow, as in the pipeline, instead of the truth's."),
+    ] = None,
+    selector_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Weights for that selector instead of its own.")
+    ] = None,
     mistakes: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of frames in which the worse mask is propagated on."),
+        typer.Option(min=0, max=1, help="Share of decisions that are turned round."),
     ] = 0.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 works in one, with all threads.")] = 2,
 ) -> None:
@@ -60,6 +67,8 @@ def pairs(
         propagator_options={"weights": propagator_weights} if propagator_weights else {},
         directions=DIRECTIONS if direction == "both" else (direction,),
         starts=STARTS if start == "both" else (start,),
+        selector=selector,
+        selector_options={"weights": selector_weights} if selector_weights else {},
         mistakes=mistakes,
     )
     videos = read_dataset(dataset, format, images=images, need_frames=True).videos

@@ -20,6 +20,7 @@ from msnvis.io.formats.reading import explained
 from msnvis.processes import spawned
 from msnvis.propagators import create_propagator
 from msnvis.segmenters import create_segmenter
+from msnvis.selection.base import create_selector
 from msnvis.selection.pair_store import RECIPE, SHARDS, write_shard
 from msnvis.selection.pairs import STARTS, video_pairs
 from msnvis.weights.files import sha256_of
@@ -36,7 +37,9 @@ class PairOptions:
         segmenter_options, propagator_options: keyword arguments of their factories.
         directions: in which videos are gone through.
         starts: with which mask objects begin, see `selection.pairs.STARTS`.
-        mistakes: share of the decisions that go against the truth.
+        selector: name of the one whose decisions objects follow; None is the truth.
+        selector_options: keyword arguments of its factory.
+        mistakes: share of the decisions that are turned round.
         videos_per_shard: what is lost by an interruption is at most one shard a process.
     """
 
@@ -46,6 +49,8 @@ class PairOptions:
     propagator_options: Mapping[str, Any] = field(default_factory=dict)
     directions: Sequence[str] = DIRECTIONS
     starts: Sequence[str] = ("truth",)
+    selector: str | None = None
+    selector_options: Mapping[str, Any] = field(default_factory=dict)
     mistakes: float = 0.0
     videos_per_shard: int = 4
 
@@ -56,6 +61,8 @@ class PairOptions:
             raise OptionError(f"starts are some of {', '.join(STARTS)}")
         if not 0 <= self.mistakes <= 1:
             raise OptionError("mistakes must be a share between 0 and 1")
+        if self.selector_options and not self.selector:
+            raise OptionError("there are weights for a selector, but none is named whose decisions to follow")
         if self.videos_per_shard < 1:
             raise OptionError("videos_per_shard must be at least 1")
 
@@ -109,14 +116,12 @@ class _Maker:
         self.options = options
         self.segmenter = create_segmenter(options.segmenter, **options.segmenter_options)
         self.propagator = create_propagator(options.propagator, **options.propagator_options)
+        self.selector = options.selector and create_selector(options.selector, **options.selector_options)
 
     def write(self, path: Path, videos: Sequence[AnnotatedVideo]) -> int:
-        how = self.options
+        how = (self.options.directions, self.options.starts, self.options.mistakes, self.selector)
         parts = self.segmenter, self.propagator
-        return write_shard(
-            path,
-            ((v, video_pairs(v, *parts, how.directions, how.starts, how.mistakes)) for v in videos),
-        )
+        return write_shard(path, ((v, video_pairs(v, *parts, *how)) for v in videos))
 
 
 class _Worker:
@@ -148,6 +153,7 @@ def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairO
         **asdict(options),
         "segmenter_options": _by_content(options.segmenter_options),
         "propagator_options": _by_content(options.propagator_options),
+        "selector_options": _by_content(options.selector_options),
         "directions": list(options.directions),
         "starts": list(options.starts),
         "videos": len(videos),
@@ -162,6 +168,7 @@ def _check_recipe(folder: Path, videos: Sequence[AnnotatedVideo], options: PairO
         before = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(before, dict):
             raise ValueError("it is no recipe")
+    before = {"selector_options": {}} | before  # which older recipes lack
     changed = [name for name, value in recipe.items() if before.get(name) != value]
     if changed:
         raise OptionError(

@@ -4,8 +4,9 @@ Every object is propagated from its first true mask. In each frame the segmenter
 truth by the Hungarian method; an object's pair is its segmenter's mask and its propagated mask, and the label
 says which has the higher IoU with the truth. The better one is propagated on (the oracle policy).
 
-In the pipeline, objects begin with a mask of the segmenter and a selector makes mistakes. Pairs of such masks
-are made on request: the start "segmenter" and `mistakes`.
+In the pipeline, objects begin with a mask of the segmenter and a selector makes mistakes, one after another
+where a mask has drifted. Pairs of such masks are made on request: the start "segmenter", a `selector` whose
+decisions are followed instead of the truth's, as in DAgger (Ross et al., AISTATS 2011), and `mistakes`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from msnvis.datasets.video import AnnotatedVideo
 from msnvis.masks import RLE
 from msnvis.propagators import Propagator
 from msnvis.segmenters import Segmenter
+from msnvis.selection.base import Selector
 from msnvis.structures import Detections
-from msnvis.tracking.association import associate
+from msnvis.tracking.association import ASSOCIATION_IOU, associate
 from msnvis.tracking.tracker import TrackingOptions
 
 #: With which mask an object begins: its first true one, or the segmenter's where it first finds the object.
@@ -65,6 +67,7 @@ def video_pairs(
     directions: Sequence[str] = ("forward", "backward"),
     starts: Sequence[str] = ("truth",),
     mistakes: float = 0.0,
+    selector: Selector | None = None,
 ) -> Iterator[FramePairs]:
     """All pairs of one annotated video, each direction and start in turn; the segmenter sees each frame once.
 
@@ -73,7 +76,8 @@ def video_pairs(
         segmenter, propagator: whose masks are compared.
         directions: in which to go through it.
         starts: some of `STARTS`.
-        mistakes: share of the decisions that go against the truth; they depend on the video's name alone.
+        mistakes: share of the decisions that are turned round; which ones depends on the video's name alone.
+        selector: decides which mask of a pair is propagated on; None is the truth.
 
     Raises:
         InputError: a frame cannot be read.
@@ -82,19 +86,22 @@ def video_pairs(
     found = [segmenter.segment([image])[0] for image in video.images()]
     for direction, start in product(directions, starts):
         order = range(video.num_frames) if direction == "forward" else reversed(range(video.num_frames))
-        oracle = _OracleTracker(propagator, start, mistakes, seed=f"{video.name} {direction} {start}")
+        seed = f"{video.name} {direction} {start}"
+        tracker = _PairTracker(propagator, start, mistakes, selector, seed)
         for frame in order:
             truth = {t.id: t.rles[frame] for t in video.tracks if frame in t.rles and not t.crowd}
-            pairs = oracle.step(frame, video.image(frame), truth, found[frame])
+            pairs = tracker.step(frame, video.image(frame), truth, found[frame])
             if len(pairs.objects):
                 yield pairs
 
 
-class _OracleTracker:
-    """Propagates every object and corrects it by whichever mask the truth prefers."""
+class _PairTracker:
+    """Propagates every object and corrects it by whichever mask the truth, or the selector, prefers."""
 
-    def __init__(self, propagator: Propagator, start: str, mistakes: float, seed: str) -> None:
-        self.propagator = propagator
+    def __init__(
+        self, propagator: Propagator, start: str, mistakes: float, selector: Selector | None, seed: str
+    ) -> None:
+        self.propagator, self.selector = propagator, selector
         self.start, self.mistakes, self.random = start, mistakes, random.Random(seed)
         self.scores: dict[int, float] = {}
         self.corrections: dict[int, RLE] = {}
@@ -108,7 +115,7 @@ class _OracleTracker:
         real = {i for i, area in zip(carried, mask_ops.areas(list(carried.values())), strict=True) if area}
         objects = [i for i in ids if i in detected and i in real]
         pairs = self._pairs(frame, objects, truth, found, detected, carried)
-        self._correct(pairs, truth, found, detected, real)
+        self._correct(self._takes_detected(image, pairs), truth, found, detected, real)
         return pairs
 
     def _propagate(self, image: np.ndarray) -> dict[int, RLE]:
@@ -146,19 +153,33 @@ class _OracleTracker:
             scores=np.array(scores, np.float32).reshape(-1, 2),
         )
 
+    def _takes_detected(self, image: np.ndarray, pairs: FramePairs) -> dict[int, bool]:
+        """Of each object, whether it goes on with the segmenter's mask."""
+        if self.selector is None:
+            chosen = pairs.ious[:, 0] > pairs.ious[:, 1]
+        elif not len(pairs.objects):
+            return {}
+        else:
+            size = image.shape[:2]
+            unnamed = np.zeros((len(pairs.objects), 0), np.float32)
+            sides = zip((pairs.first, pairs.second), pairs.scores.T, strict=True)
+            chances = self.selector.prefer(image, *(Detections(size, *side, unnamed) for side in sides))
+            # Masks that the tracker would not associate are not the selector's to decide: an object begins.
+            chosen = (chances >= 0.5) | (pairs.overlaps <= ASSOCIATION_IOU)
+        return {
+            i: bool(is_chosen) != (self.random.random() < self.mistakes)
+            for i, is_chosen in zip(pairs.objects.tolist(), chosen, strict=True)
+        }
+
     def _correct(
         self,
-        pairs: FramePairs,
+        chosen: Mapping[int, bool],
         truth: Mapping[int, RLE],
         found: Detections,
         detected: Mapping[int, int],
         real: set[int],
     ) -> None:
-        """Take the better mask of a pair, any mask of a lost object, and the first mask of a new one."""
-        chosen = {
-            i: (ious[0] > ious[1]) != (self.random.random() < self.mistakes)
-            for i, ious in zip(pairs.objects.tolist(), pairs.ious, strict=True)
-        }
+        """Take the chosen mask of a pair, any mask of a lost object, and the first mask of a new one."""
         for i, rle in truth.items():
             begins = i not in self.scores and self.start == "truth"
             if begins:
