@@ -76,3 +76,10 @@ def test_flow_takes_no_weights(dataset, tmp_path):
     )
     assert outcome.code == 2
     assert "weights" in outcome.err and "Traceback" not in outcome.err
+
+
+def test_weights_of_no_selector_are_refused(dataset, tmp_path):
+    outcome = msnvis("pairs", dataset, "-o", tmp_path / "pairs", "--selector-weights", "msn", "--workers", 0)
+    assert outcome.code == 2
+    assert "none is named whose decisions to follow" in outcome.err
+    assert not (tmp_path / "pairs").exists()
