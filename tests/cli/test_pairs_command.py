@@ -81,5 +81,13 @@ def test_flow_takes_no_weights(dataset, tmp_path):
 def test_weights_of_no_selector_are_refused(dataset, tmp_path):
     outcome = msnvis("pairs", dataset, "-o", tmp_path / "pairs", "--selector-weights", "msn", "--workers", 0)
     assert outcome.code == 2
-    assert "none is named whose decisions to follow" in outcome.err
+    assert "none is named for the tracker to ask" in outcome.err
     assert not (tmp_path / "pairs").exists()
+
+
+def test_the_tracker_can_be_asked_for_its_pairs(dataset, tmp_path):
+    options = ("--segmenter", "squares", "--selector", "score", "--workers", 0)
+    outcome = msnvis("pairs", dataset, "-o", tmp_path / "pairs", *options)
+    assert outcome.code == 2 and "give the start segmenter" in outcome.err
+    outcome = msnvis("pairs", dataset, "-o", tmp_path / "pairs", *options, "--start", "segmenter")
+    assert outcome.out == f"{tmp_path / 'pairs'}: 12 pairs of 1 videos\n"

@@ -135,34 +135,52 @@ class Prefers(Selector):
         return np.full(len(first), float(self.first), np.float32)
 
 
-def test_objects_follow_a_selector_instead_of_the_truth(make_video):
+def asked(video, found, selector, **options):
+    """The pairs that the tracker asks `selector` about."""
+    return [
+        *video_pairs(
+            video, Scripted(found), Still(), ["forward"], ["segmenter"], selector=selector, **options
+        )
+    ]
+
+
+def test_the_trackers_pairs_follow_from_the_selectors_answers(make_video):
     # The segmenter is right in each frame; the propagator stays behind by 2 px a frame.
     video = make_video({1: [box(10), box(12), box(14)]})
     found = [[box(10)], [box(12)], [box(14)]]
-    drifting = list(video_pairs(video, Scripted(found), Still(), ["forward"], selector=Prefers(first=False)))
+    drifting = asked(video, found, Prefers(first=False))
     np.testing.assert_allclose([p.ious[0] for p in drifting], [[1, 80 / 120], [1, 60 / 140]])
-    right = list(video_pairs(video, Scripted(found), Still(), ["forward"], selector=Prefers(first=True)))
+    right = asked(video, found, Prefers(first=True))
     np.testing.assert_allclose([p.ious[0] for p in right], [[1, 80 / 120], [1, 80 / 120]])
-    turned = video_pairs(video, Scripted(found), Still(), ["forward"], mistakes=1, selector=Prefers(True))
+    turned = asked(video, found, Prefers(first=True), mistakes=1)
     assert [p.ious.tolist() for p in turned] == [p.ious.tolist() for p in drifting]
 
 
-def test_the_selector_sees_what_it_would_see_in_the_pipeline(make_video):
+def test_the_trackers_pairs_are_what_its_selector_sees(make_video):
     video = make_video({1: [box(10), box(12)], 2: [box(40), box(40)]})
     selector = Prefers(first=True)
-    (pairs,) = video_pairs(video, Scripted([[], [box(12), box(41)]]), Still(), ["forward"], selector=selector)
+    (pairs,) = asked(video, [[box(40), box(10)], [box(12), box(41)]], selector)
     ((brightness, first, second),) = selector.shown
     assert abs(brightness - 20) <= 1
     assert first.rles == pairs.first and second.rles == pairs.second
-    np.testing.assert_allclose(first.scores, [0.9, 0.8])
-    np.testing.assert_allclose(second.scores, [0.5 * 0.95] * 2)
+    assert (pairs.frame, pairs.start, sorted(pairs.objects.tolist())) == (1, "segmenter", [1, 2])
+    by_object = dict(zip(pairs.objects.tolist(), pairs.scores.tolist(), strict=True))
+    np.testing.assert_allclose(by_object[1], [0.9, 0.8 * 0.95], rtol=1e-6)
+    np.testing.assert_allclose(by_object[2], [0.8, 0.9 * 0.95], rtol=1e-6)
 
 
-def test_an_object_begins_again_where_the_tracker_would_not_ask_the_selector(make_video):
-    video = make_video({1: [box(10), box(30), box(30)]})
-    found = [[box(10)], [box(30)], [box(30)]]
-    pairs = list(video_pairs(video, Scripted(found), Still(), ["forward"], selector=Prefers(first=False)))
-    np.testing.assert_allclose([p.ious[0] for p in pairs], [[1, 0], [1, 1]])
+def test_a_pair_of_the_tracker_is_about_the_object_that_either_mask_fits_best(make_video):
+    # What is found in the second frame is of object 2, but overlaps the mask that was propagated for 1.
+    video = make_video({1: [box(10), box(10)], 2: [None, box(14)]})
+    (pairs,) = asked(video, [[box(10)], [box(15)]], Prefers(first=True))
+    assert pairs.objects.tolist() == [1]
+    np.testing.assert_allclose(pairs.ious, [[50 / 150, 1]])
+    np.testing.assert_array_equal(mask_ops.decode(pairs.truth, SIZE)[0], box(10))
+
+
+def test_what_the_tracker_follows_where_nothing_is_gives_no_pairs(make_video):
+    video = make_video({1: [box(10), box(10), None], 2: [None, None, None]})
+    assert asked(video, [[box(40)], [box(40)], [box(40)]], Prefers(first=True)) == []
 
 
 def test_a_lost_object_goes_on_from_the_segmenter(make_video):
@@ -277,10 +295,10 @@ def test_a_misspelt_part_does_not_spoil_the_folder(dataset, tmp_path):
     assert sum(make_pairs(missing_shards(dataset, tmp_path, OPTIONS), OPTIONS)) == 10
 
 
-def test_a_folder_keeps_to_the_selector_it_began_with(dataset, tmp_path):
-    followed = dataclasses.replace(OPTIONS, selector="segmenter")
+def test_a_folder_keeps_to_the_selector_that_it_began_with(dataset, tmp_path):
+    followed = dataclasses.replace(OPTIONS, selector="segmenter", starts=("segmenter",))
     assert sum(make_pairs(missing_shards(dataset, tmp_path, followed), followed)) == 10
-    with pytest.raises(OptionError, match="other selector;"):
+    with pytest.raises(OptionError, match="other starts, selector;"):
         missing_shards(dataset, tmp_path, OPTIONS)
 
 

@@ -39,7 +39,7 @@ def pairs(
     ] = "truth",
     selector: Annotated[
         str | None,
-        typer.Option(help="Whose decisions objects follow, as in the pipeline, instead of the truth's."),
+        typer.Option(help="Pairs that the tracker asks this selector about; with --start segmenter."),
     ] = None,
     selector_weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Weights for that selector instead of its own.")

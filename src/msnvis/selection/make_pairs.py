@@ -37,7 +37,7 @@ class PairOptions:
         segmenter_options, propagator_options: keyword arguments of their factories.
         directions: in which videos are gone through.
         starts: with which mask objects begin, see `selection.pairs.STARTS`.
-        selector: name of the one whose decisions objects follow; None is the truth.
+        selector: name; the pairs are those that the tracker asks it about. None makes pairs by the recipe.
         selector_options: keyword arguments of its factory.
         mistakes: share of the decisions that are turned round.
         videos_per_shard: what is lost by an interruption is at most one shard a process.
@@ -62,7 +62,11 @@ class PairOptions:
         if not 0 <= self.mistakes <= 1:
             raise OptionError("mistakes must be a share between 0 and 1")
         if self.selector_options and not self.selector:
-            raise OptionError("there are weights for a selector, but none is named whose decisions to follow")
+            raise OptionError("there are weights for a selector, but none is named for the tracker to ask")
+        if self.selector and tuple(self.starts) != ("segmenter",):
+            raise OptionError(
+                "the tracker's objects begin with masks of the segmenter: give the start segmenter"
+            )
         if self.videos_per_shard < 1:
             raise OptionError("videos_per_shard must be at least 1")
 

@@ -4,9 +4,10 @@ Every object is propagated from its first true mask. In each frame the segmenter
 truth by the Hungarian method; an object's pair is its segmenter's mask and its propagated mask, and the label
 says which has the higher IoU with the truth. The better one is propagated on (the oracle policy).
 
-In the pipeline, objects begin with a mask of the segmenter and a selector makes mistakes, one after another
-where a mask has drifted. Pairs of such masks are made on request: the start "segmenter", a `selector` whose
-decisions are followed instead of the truth's, as in DAgger (Ross et al., AISTATS 2011), and `mistakes`.
+In the pipeline, objects begin with a mask of the segmenter and a selector makes mistakes. Pairs of such masks
+are made on request: the start "segmenter" and `mistakes`. Nearest to use are the pairs that the tracker has with
+a selector, which may be the one in training, as in DAgger (Ross et al., AISTATS 2011): mistakes follow each
+other, masks drift, and a detection may be of another object.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from msnvis.propagators import Propagator
 from msnvis.segmenters import Segmenter
 from msnvis.selection.base import Selector
 from msnvis.structures import Detections
-from msnvis.tracking.association import ASSOCIATION_IOU, associate
-from msnvis.tracking.tracker import TrackingOptions
+from msnvis.tracking.association import associate
+from msnvis.tracking.tracker import Tracker, TrackingOptions
 
 #: With which mask an object begins: its first true one, or the segmenter's where it first finds the object.
 STARTS = ("truth", "segmenter")
@@ -77,7 +78,8 @@ def video_pairs(
         directions: in which to go through it.
         starts: some of `STARTS`.
         mistakes: share of the decisions that are turned round; which ones depends on the video's name alone.
-        selector: decides which mask of a pair is propagated on; None is the truth.
+        selector: the pairs are those that the tracker asks this selector about; objects then begin with a
+            mask of the segmenter. None makes pairs by the recipe.
 
     Raises:
         InputError: a frame cannot be read.
@@ -87,21 +89,23 @@ def video_pairs(
     for direction, start in product(directions, starts):
         order = range(video.num_frames) if direction == "forward" else reversed(range(video.num_frames))
         seed = f"{video.name} {direction} {start}"
-        tracker = _PairTracker(propagator, start, mistakes, selector, seed)
+        maker = (
+            _OracleTracker(propagator, start, mistakes, seed)
+            if selector is None
+            else _AskingTracker(propagator, selector, len(segmenter.classes), mistakes, seed)
+        )
         for frame in order:
             truth = {t.id: t.rles[frame] for t in video.tracks if frame in t.rles and not t.crowd}
-            pairs = tracker.step(frame, video.image(frame), truth, found[frame])
+            pairs = maker.step(frame, video.image(frame), truth, found[frame])
             if len(pairs.objects):
                 yield pairs
 
 
-class _PairTracker:
-    """Propagates every object and corrects it by whichever mask the truth, or the selector, prefers."""
+class _OracleTracker:
+    """Propagates every object and corrects it by whichever mask the truth prefers."""
 
-    def __init__(
-        self, propagator: Propagator, start: str, mistakes: float, selector: Selector | None, seed: str
-    ) -> None:
-        self.propagator, self.selector = propagator, selector
+    def __init__(self, propagator: Propagator, start: str, mistakes: float, seed: str) -> None:
+        self.propagator = propagator
         self.start, self.mistakes, self.random = start, mistakes, random.Random(seed)
         self.scores: dict[int, float] = {}
         self.corrections: dict[int, RLE] = {}
@@ -115,7 +119,7 @@ class _PairTracker:
         real = {i for i, area in zip(carried, mask_ops.areas(list(carried.values())), strict=True) if area}
         objects = [i for i in ids if i in detected and i in real]
         pairs = self._pairs(frame, objects, truth, found, detected, carried)
-        self._correct(self._takes_detected(image, pairs), truth, found, detected, real)
+        self._correct(pairs, truth, found, detected, real)
         return pairs
 
     def _propagate(self, image: np.ndarray) -> dict[int, RLE]:
@@ -153,33 +157,19 @@ class _PairTracker:
             scores=np.array(scores, np.float32).reshape(-1, 2),
         )
 
-    def _takes_detected(self, image: np.ndarray, pairs: FramePairs) -> dict[int, bool]:
-        """Of each object, whether it goes on with the segmenter's mask."""
-        if self.selector is None:
-            chosen = pairs.ious[:, 0] > pairs.ious[:, 1]
-        elif not len(pairs.objects):
-            return {}
-        else:
-            size = image.shape[:2]
-            unnamed = np.zeros((len(pairs.objects), 0), np.float32)
-            sides = zip((pairs.first, pairs.second), pairs.scores.T, strict=True)
-            chances = self.selector.prefer(image, *(Detections(size, *side, unnamed) for side in sides))
-            # Masks that the tracker would not associate are not the selector's to decide: an object begins.
-            chosen = (chances >= 0.5) | (pairs.overlaps <= ASSOCIATION_IOU)
-        return {
-            i: bool(is_chosen) != (self.random.random() < self.mistakes)
-            for i, is_chosen in zip(pairs.objects.tolist(), chosen, strict=True)
-        }
-
     def _correct(
         self,
-        chosen: Mapping[int, bool],
+        pairs: FramePairs,
         truth: Mapping[int, RLE],
         found: Detections,
         detected: Mapping[int, int],
         real: set[int],
     ) -> None:
-        """Take the chosen mask of a pair, any mask of a lost object, and the first mask of a new one."""
+        """Take the better mask of a pair, any mask of a lost object, and the first mask of a new one."""
+        chosen = {
+            i: (ious[0] > ious[1]) != (self.random.random() < self.mistakes)
+            for i, ious in zip(pairs.objects.tolist(), pairs.ious, strict=True)
+        }
         for i, rle in truth.items():
             begins = i not in self.scores and self.start == "truth"
             if begins:
@@ -189,6 +179,53 @@ class _PairTracker:
             if i in detected or begins:
                 score = float(found.scores[detected[i]]) if i in detected else UNSEEN_SCORE
                 self.scores[i] = max(score, self.scores.get(i, 0.0))
+
+
+class _AskingTracker:
+    """The tracker of the pipeline; its pairs are what it asks its selector."""
+
+    def __init__(
+        self, propagator: Propagator, selector: Selector, num_classes: int, mistakes: float, seed: str
+    ) -> None:
+        self.asked = _Asked(selector, mistakes, seed)
+        self.tracker = Tracker(propagator, self.asked, num_classes)
+
+    def step(self, frame: int, image: np.ndarray, truth: Mapping[int, RLE], found: Detections) -> FramePairs:
+        self.asked.first = self.asked.second = Detections.empty(found.size, found.class_scores.shape[1])
+        self.tracker.step(image, found)
+        first, second = self.asked.first, self.asked.second
+        ids, wanted = np.array(list(truth), np.int64), list(truth.values())
+        ious = np.stack([mask_ops.iou_matrix(side.rles, wanted) for side in (first, second)], axis=2)
+        fits = ious.max(axis=2)
+        # A pair is about the object that either mask fits best; one that fits none says nothing.
+        about = np.flatnonzero((fits > 0).any(axis=1))
+        objects = fits[about].argmax(axis=1) if len(about) else about
+        first, second = first[about], second[about]
+        return FramePairs(
+            frame=frame,
+            start="segmenter",
+            objects=ids[objects],
+            first=first.rles,
+            second=second.rles,
+            truth=[wanted[k] for k in objects],
+            ious=ious[about, objects].astype(np.float32),
+            overlaps=_paired_iou(first.rles, second.rles),
+            scores=np.stack([first.scores, second.scores], axis=1),
+        )
+
+
+class _Asked(Selector):
+    """Answers as another selector does, but for some mistakes; keeps what it was asked last."""
+
+    def __init__(self, selector: Selector, mistakes: float, seed: str) -> None:
+        self.selector, self.mistakes = selector, mistakes
+        self.random = np.random.default_rng(list(seed.encode()))
+
+    def prefer(self, image: np.ndarray, first: Detections, second: Detections) -> np.ndarray:
+        self.first, self.second = first, second
+        prefers_first = self.selector.prefer(image, first, second) >= 0.5
+        is_mistake = self.random.random(len(first)) < self.mistakes
+        return (prefers_first != is_mistake).astype(np.float32)
 
 
 def _paired_iou(first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
