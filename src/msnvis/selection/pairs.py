@@ -5,9 +5,9 @@ truth by the Hungarian method; an object's pair is its segmenter's mask and its 
 says which has the higher IoU with the truth. The better one is propagated on (the oracle policy).
 
 In the pipeline, objects begin with a mask of the segmenter and a selector makes mistakes. Pairs of such masks
-are made on request: the start "segmenter" and `mistakes`. Nearest to use are the pairs that the tracker has with
-a selector, which may be the one in training, as in DAgger (Ross et al., AISTATS 2011): mistakes follow each
-other, masks drift, and a detection may be of another object.
+are made on request: the start "segmenter" and `mistakes`. Nearest to use are the pairs that the tracker has
+with a selector, which may be the one in training, as in DAgger (Ross et al., AISTATS 2011): mistakes follow
+each other, masks drift, and a detection may be of another object.
 """
 
 from __future__ import annotations
