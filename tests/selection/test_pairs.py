@@ -13,7 +13,7 @@ from msnvis.segmenters import Segmenter, segmenters
 from msnvis.selection.base import Selector
 from msnvis.selection.make_pairs import PairOptions, make_pairs, missing_shards
 from msnvis.selection.pair_store import PairStore, write_shard
-from msnvis.selection.pairs import video_pairs
+from msnvis.selection.pairs import STARTS, video_pairs
 from msnvis.structures import Detections
 
 SIZE = (40, 60)
@@ -167,6 +167,14 @@ def test_the_trackers_pairs_are_what_its_selector_sees(make_video):
     by_object = dict(zip(pairs.objects.tolist(), pairs.scores.tolist(), strict=True))
     np.testing.assert_allclose(by_object[1], [0.9, 0.8 * 0.95], rtol=1e-6)
     np.testing.assert_allclose(by_object[2], [0.8, 0.9 * 0.95], rtol=1e-6)
+
+
+def test_the_trackers_pairs_come_once_whatever_the_starts(make_video):
+    video = make_video({1: [box(10), box(12)]})
+    both = video_pairs(
+        video, Scripted([[box(10)], [box(12)]]), Still(), ["forward"], STARTS, selector=Prefers(first=True)
+    )
+    assert [(p.frame, p.start) for p in both] == [(1, "segmenter")]
 
 
 def test_a_pair_of_the_tracker_is_about_the_object_that_either_mask_fits_best(make_video):

@@ -79,14 +79,14 @@ def video_pairs(
         starts: some of `STARTS`.
         mistakes: share of the decisions that are turned round; which ones depends on the video's name alone.
         selector: the pairs are those that the tracker asks this selector about; objects then begin with a
-            mask of the segmenter. None makes pairs by the recipe.
+            mask of the segmenter, whatever `starts` says. None makes pairs by the recipe.
 
     Raises:
         InputError: a frame cannot be read.
     """
     segmenter.reset()
     found = [segmenter.segment([image])[0] for image in video.images()]
-    for direction, start in product(directions, starts):
+    for direction, start in product(directions, ("segmenter",) if selector else starts):
         order = range(video.num_frames) if direction == "forward" else reversed(range(video.num_frames))
         seed = f"{video.name} {direction} {start}"
         maker = (
