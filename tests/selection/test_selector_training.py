@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 
@@ -92,6 +93,15 @@ def test_videos_are_either_trained_or_validated_on(pairs, tmp_path):
     videos = [set(store.video[part.chosen].tolist()) for part in (train, validation)]
     assert not videos[0] & videos[1] and len(videos[1]) == 2
     assert len(train) + len(validation) == len(store) == 32
+
+
+def test_a_video_in_two_folders_is_trained_or_validated_on_in_both(pairs, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(pairs, again)
+    train, validation = split_pairs(options([pairs, again], tmp_path, seed=1))
+    names = [{part.store.videos[i] for i in part.store.video[part.chosen]} for part in (train, validation)]
+    assert not names[0] & names[1] and len(names[1]) == 2
+    assert len(train) + len(validation) == 64
 
 
 def test_exchanging_the_masks_exchanges_the_label(pairs, tmp_path):
@@ -201,6 +211,19 @@ def test_balanced_pairs_favour_neither_side(pairs, tmp_path):
     assert sampling_factors(train, balance=False).tolist() == [1.0] * len(train)
 
 
+def test_pairs_are_drawn_by_what_a_wrong_decision_costs(pairs, tmp_path):
+    train, _ = split_pairs(options(pairs, tmp_path))
+    train.store.ious[train.chosen] = (0.5, 0.45)
+    train.store.ious[train.chosen[:4]] = (0.9, 0.5), (0.5, 0.9), (0.6, 0.5), (0.5, 0.6)
+    factors = sampling_factors(train, balance=False, full_margin=0.1)
+    assert factors[:4] == pytest.approx([factors[0]] * 4)
+    assert factors[4:] == pytest.approx([factors[0] / 2] * (len(train) - 4))
+    assert factors.mean() == pytest.approx(1)
+    balanced = sampling_factors(train, balance=True, full_margin=0.1)
+    assert balanced[[1, 3]].sum() == pytest.approx(len(train) / 2)
+    assert balanced[4] == pytest.approx(balanced[0] / 2)
+
+
 def test_a_balanced_training_keeps_the_best_of_both_sides(pairs, tmp_path):
     metrics = train_selector(options(pairs, tmp_path / "run", balance=True))
     assert 0 <= metrics["balanced_accuracy"] <= 1
@@ -214,6 +237,7 @@ def test_senseless_options_are_refused(pairs, tmp_path):
         {"hold_out": 1.0},
         {"epochs": 0},
         {"batch_size": 0},
+        {"full_margin": -0.1},
     ):
         with pytest.raises(OptionError):
             options(pairs, tmp_path, **change)

@@ -154,6 +154,9 @@ def selector(
         float, typer.Option(help="Of an additional loss that asks where the object is.")
     ] = 0.0,
     min_margin: Annotated[float, typer.Option(help="Leave out pairs whose IoUs differ by less.")] = 0.0,
+    full_margin: Annotated[
+        float, typer.Option(help="Draw pairs whose IoUs differ by less than this less often.")
+    ] = 0.0,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw pairs as often for either side being the better one.")
     ] = False,
@@ -186,6 +189,7 @@ def selector(
         warmup=warmup,
         loss=loss,
         min_margin=min_margin,
+        full_margin=full_margin,
         balance=balance,
         both_orders=both_orders,
         cell_weight=cell_weight,

@@ -39,7 +39,7 @@ class SelectorTrainOptions(TrainerOptions):
     """Options of a training; the defaults are the paper's (4.1) where it gives them.
 
     Attributes, beside those of `TrainerOptions`:
-        pairs: folders made by `msnvis pairs`, of different videos.
+        pairs: folders made by `msnvis pairs`; videos of the same name count as the same.
         validation: folder of other pairs to validate on; without it, `hold_out` of the videos of `pairs`.
         network: ``msn`` or ``selector-net``.
         start_from: weights of the same network to go on from.
@@ -51,6 +51,8 @@ class SelectorTrainOptions(TrainerOptions):
             which is also how the weights will be used; else the order is random, as in the paper.
         cell_weight: of the loss that asks where the object is, see `selection.cells`; the paper has none.
         min_margin: pairs whose IoUs with the truth differ by less teach little and are left out.
+        full_margin: pairs whose IoUs differ by less than this are drawn less often, in proportion to the
+            difference, because a wrong decision costs that much; 0 draws all alike.
         min_overlap: pairs whose masks overlap less are never associated by the tracker, and are left out.
         flip, colour: probability of mirroring, strength of brightness and contrast changes.
         balance: draw pairs of which the segmenter's mask is better as often as the others. Its masks look
@@ -72,6 +74,7 @@ class SelectorTrainOptions(TrainerOptions):
     both_orders: bool = False
     cell_weight: float = 0.0
     min_margin: float = 0.0
+    full_margin: float = 0.0
     min_overlap: float = 0.1
     flip: float = 0.5
     colour: float = 0.2
@@ -88,8 +91,8 @@ class SelectorTrainOptions(TrainerOptions):
             raise OptionError(f"hold_out is {self.hold_out} but is a share between 0 and 1")
         if self.epochs <= 0 or self.decay_every <= 0:
             raise OptionError("epochs and decay_every must be positive")
-        if self.cell_weight < 0:
-            raise OptionError("cell_weight must not be negative")
+        if self.cell_weight < 0 or self.full_margin < 0:
+            raise OptionError("cell_weight and full_margin must not be negative")
 
     @property
     def crop_options(self) -> CropOptions:
@@ -178,7 +181,7 @@ class SelectorTrainer(Trainer):
             network,
             [{"params": list(network.parameters())}],
             train,
-            sampling_factors(train, options.balance),
+            sampling_factors(train, options.balance, options.full_margin),
             max(1, round(options.epochs * self.steps_per_epoch)),
             {"network": options.network},
         )
@@ -249,11 +252,13 @@ def split_pairs(options: SelectorTrainOptions) -> tuple[PairImages, PairImages]:
         held_out = _usable(others, options)
         chosen = _usable(store, options)
     else:
-        others, videos = store, len(store.videos)
-        kept = np.random.default_rng(options.seed).permutation(videos)[
-            : max(1, round(videos * options.hold_out))
+        # Several folders may have pairs of the same videos, made in different ways.
+        names, video = np.unique(store.videos, return_inverse=True)
+        kept = np.random.default_rng(options.seed).permutation(len(names))[
+            : max(1, round(len(names) * options.hold_out))
         ]
-        is_held_out, usable = np.isin(store.video, kept), _usable(store, options)
+        others, usable = store, _usable(store, options)
+        is_held_out = np.isin(video[store.video], kept)
         chosen, held_out = usable[~is_held_out[usable]], usable[is_held_out[usable]]
     if not len(chosen) or not len(held_out):
         raise InputError(
@@ -263,17 +268,20 @@ def split_pairs(options: SelectorTrainOptions) -> tuple[PairImages, PairImages]:
     return PairImages(store, chosen, options, True), PairImages(others, held_out, options, False)
 
 
-def sampling_factors(pairs: PairImages, balance: bool) -> np.ndarray:
+def sampling_factors(pairs: PairImages, balance: bool, full_margin: float = 0.0) -> np.ndarray:
     """How often an epoch has each pair, on average: ``(N,)`` float64 with a mean of 1.
 
-    With `balance`, pairs whose first and pairs whose second mask is better are drawn equally often.
+    With `balance`, pairs whose first and pairs whose second mask is better are drawn equally often; for
+    `full_margin` see `SelectorTrainOptions`.
     """
-    if not balance:
-        return np.ones(len(pairs))
-    ious = pairs.store.ious[pairs.chosen]
+    ious = pairs.store.ious[pairs.chosen].astype(float)
     first_better = (ious[:, 0] > ious[:, 1]).astype(int)
-    counts = np.bincount(first_better, minlength=2)
-    return len(pairs) / np.count_nonzero(counts) / counts[first_better]
+    worth = np.ones(len(pairs))
+    if full_margin:
+        worth = np.minimum(np.abs(ious[:, 0] - ious[:, 1]) / full_margin, 1)
+    if balance:
+        worth /= np.bincount(first_better, worth, minlength=2)[first_better]
+    return worth / worth.mean()
 
 
 def _usable(store: PairStore, options: SelectorTrainOptions) -> np.ndarray:
