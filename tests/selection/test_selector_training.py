@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError, OptionError, WeightsError
-from msnvis.selection.cells import cell_loss
+from msnvis.selection.cells import Teacher, cell_loss
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import load_selector
 from msnvis.selection.pair_store import PairStore, write_shard
@@ -238,11 +238,31 @@ def test_senseless_options_are_refused(pairs, tmp_path):
         {"epochs": 0},
         {"batch_size": 0},
         {"full_margin": -0.1},
+        {"teacher_weight": -1.0},
+        {"teacher_weight": 1.0, "crops": CropOptions(side=120)},
     ):
         with pytest.raises(OptionError):
             options(pairs, tmp_path, **change)
     with pytest.raises(InputError, match="0 pairs are left"):
         train_selector(options(pairs, tmp_path, min_margin=0.9))
+
+
+def test_a_network_learns_to_see_what_its_teacher_sees(pairs, tmp_path):
+    train_selector(options(pairs, tmp_path / "out", epochs=10, teacher_weight=1.0))
+    history = [entry for entry in read_history(tmp_path / "out") if entry["kind"] == "train"]
+    loss = [entry["loss_teacher"] for entry in history]
+    assert np.mean(loss[-4:]) < 0.9 * np.mean(loss[:4])
+    keys = load_file(tmp_path / "out" / "final.safetensors").keys()
+    assert all(key.startswith("layers.") for key in keys)
+
+
+def test_the_teacher_sees_the_image_at_a_16th_of_its_resolution():
+    dark, bright = torch.full((2, 3, 64, 96), -1.0), torch.full((2, 3, 64, 96), 1.0)
+    seen = Teacher()(torch.cat([dark, bright]))
+    assert seen.shape == (4, Teacher.channels, 4, 6)
+    torch.testing.assert_close(seen[0], seen[1])
+    assert (seen[0] - seen[2]).abs().mean() > 0.5
+    torch.testing.assert_close(seen.mean(dim=(0, 2, 3)), torch.zeros(Teacher.channels), atol=1e-4, rtol=0)
 
 
 def test_training_in_both_orders_is_remembered_by_the_weights(pairs, tmp_path):

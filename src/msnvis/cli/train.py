@@ -153,6 +153,9 @@ def selector(
     cell_weight: Annotated[
         float, typer.Option(help="Of an additional loss that asks where the object is.")
     ] = 0.0,
+    teacher_weight: Annotated[
+        float, typer.Option(help="Of an additional loss that asks what the backbone of compact sees.")
+    ] = 0.0,
     min_margin: Annotated[float, typer.Option(help="Leave out pairs whose IoUs differ by less.")] = 0.0,
     full_margin: Annotated[
         float, typer.Option(help="Draw pairs whose IoUs differ by less than this less often.")
@@ -193,6 +196,7 @@ def selector(
         balance=balance,
         both_orders=both_orders,
         cell_weight=cell_weight,
+        teacher_weight=teacher_weight,
         hold_out=hold_out,
         validate_every=validate_every,
         checkpoint_every=checkpoint_every,

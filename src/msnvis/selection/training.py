@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from msnvis.errors import InputError, OptionError
-from msnvis.selection.cells import CellSupervision, cell_loss
+from msnvis.selection.cells import CellSupervision, Teacher, cell_loss
 from msnvis.selection.crops import CropOptions, crop_pairs, crop_truth, normalise_pairs
 from msnvis.selection.learned import CROPS, NETWORKS, save_selector
 from msnvis.selection.measures import accuracy, accuracy_by_margin, balanced_accuracy, calibration_error
@@ -50,6 +50,7 @@ class SelectorTrainOptions(TrainerOptions):
         both_orders: train half the difference of what the network says of a pair and of the exchanged pair,
             which is also how the weights will be used; else the order is random, as in the paper.
         cell_weight: of the loss that asks where the object is, see `selection.cells`; the paper has none.
+        teacher_weight: likewise, of the loss that asks what the backbone of `compact` sees.
         min_margin: pairs whose IoUs with the truth differ by less teach little and are left out.
         full_margin: pairs whose IoUs differ by less than this are drawn less often, in proportion to the
             difference, because a wrong decision costs that much; 0 draws all alike.
@@ -73,6 +74,7 @@ class SelectorTrainOptions(TrainerOptions):
     loss: str = "patch"
     both_orders: bool = False
     cell_weight: float = 0.0
+    teacher_weight: float = 0.0
     min_margin: float = 0.0
     full_margin: float = 0.0
     min_overlap: float = 0.1
@@ -91,8 +93,10 @@ class SelectorTrainOptions(TrainerOptions):
             raise OptionError(f"hold_out is {self.hold_out} but is a share between 0 and 1")
         if self.epochs <= 0 or self.decay_every <= 0:
             raise OptionError("epochs and decay_every must be positive")
-        if self.cell_weight < 0 or self.full_margin < 0:
-            raise OptionError("cell_weight and full_margin must not be negative")
+        if min(self.cell_weight, self.teacher_weight, self.full_margin) < 0:
+            raise OptionError("cell_weight, teacher_weight and full_margin must not be negative")
+        if self.teacher_weight and self.crop_options.side % 32:
+            raise OptionError(f"side is {self.crop_options.side} but the teacher needs a multiple of 32")
 
     @property
     def crop_options(self) -> CropOptions:
@@ -175,7 +179,7 @@ class SelectorTrainer(Trainer):
         network = NETWORKS[options.network]().to(memory_format=torch.channels_last)
         if options.start_from:
             load_into(network, options.start_from)
-        network = CellSupervision(network)
+        network = CellSupervision(network, Teacher.channels if options.teacher_weight else 0)
         super().__init__(
             options,
             network,
@@ -185,13 +189,23 @@ class SelectorTrainer(Trainer):
             max(1, round(options.epochs * self.steps_per_epoch)),
             {"network": options.network},
         )
+        self._teacher = Teacher(self.accelerator.device) if options.teacher_weight else None
 
     def losses(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         pairs, labels = batch
         if self.options.both_orders:
             pairs = torch.cat([pairs, pairs[:, EXCHANGED]])
         x = normalise_pairs(pairs[:, :PAIR_CHANNELS]).contiguous(memory_format=torch.channels_last)
-        logits, cells = (part.float() for part in self.network(x))
+        logits, cells, seen = self.network(x)
+        losses = self._selection_losses(logits.float(), cells.float(), pairs, labels)
+        if self._teacher is not None:
+            wanted = self._teacher(x[:, :3].contiguous(memory_format=torch.channels_last))
+            losses["loss_teacher"] = self.options.teacher_weight * F.mse_loss(seen.float(), wanted)
+        return losses
+
+    def _selection_losses(
+        self, logits: Tensor, cells: Tensor, pairs: Tensor, labels: Tensor
+    ) -> dict[str, Tensor]:
         if self.options.both_orders:
             one, other = logits.chunk(2)
             logits = (one - other) / 2
