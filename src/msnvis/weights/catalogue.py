@@ -67,7 +67,7 @@ _SHIPPED = (
         licence="Apache-2.0",
         source="trained by `msnvis train selector` for compact and flow, on synthetic video of COCO images",
         megabytes=11.2,
-        sha256="7d35147a48d832a35f8583826f7405888b2140efb152aecad0511b27aa02b9ca",
+        sha256="61e74fdd9abd7e3d17be37caf2ec1d3ce54afc98e60382a33ece984672f283b1",
     ),
 )
 
