@@ -99,7 +99,7 @@ def disc(x: float, radius: float) -> np.ndarray:
             id="too large",
             marks=pytest.mark.xfail(
                 strict=True,
-                reason="known weakness of the shipped weights, see their card: a drawn disc is taken too large",
+                reason="known weakness of the shipped weights, see their card: takes a drawn disc too large",
             ),
         ),
     ],
