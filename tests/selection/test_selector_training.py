@@ -252,6 +252,8 @@ def test_a_network_learns_to_see_what_its_teacher_sees(pairs, tmp_path):
     history = [entry for entry in read_history(tmp_path / "out") if entry["kind"] == "train"]
     loss = [entry["loss_teacher"] for entry in history]
     assert np.mean(loss[-4:]) < 0.9 * np.mean(loss[:4])
+    with pytest.raises(WeightsError, match="other teacher"):
+        train_selector(options(pairs, tmp_path / "out", epochs=10))
     keys = load_file(tmp_path / "out" / "final.safetensors").keys()
     assert all(key.startswith("layers.") for key in keys)
 

@@ -187,7 +187,8 @@ class SelectorTrainer(Trainer):
             train,
             sampling_factors(train, options.balance, options.full_margin),
             max(1, round(options.epochs * self.steps_per_epoch)),
-            {"network": options.network},
+            # None, not False: so checkpoints of earlier versions, which do not say, go on.
+            {"network": options.network, "teacher": bool(options.teacher_weight) or None},
         )
         self._teacher = Teacher(self.accelerator.device) if options.teacher_weight else None
 
