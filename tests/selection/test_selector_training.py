@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ from msnvis.selection.training import (
     sampling_factors,
     split_pairs,
     train_selector,
+    with_resized_mask,
 )
 from msnvis.structures import Detections
 from msnvis.training import trainer
@@ -115,6 +117,40 @@ def test_exchanging_the_masks_exchanges_the_label(pairs, tmp_path):
         seen.add(exchanged)
         assert torch.equal(crop, before[[4, 5, 6, 7, 0, 1, 2, 3, 8]] if exchanged else before)
     assert seen == {True, False}
+    assert torch.equal(images[3, 5][0], images[3, 5][0])
+
+
+def test_a_mask_too_large_or_too_small_is_labelled_by_what_it_became(pairs, tmp_path):
+    pair = PairStore(pairs)[0]
+    true_pair = replace(pair, second=pair.truth, ious=np.array([pair.ious[0], 1], np.float32))
+    sides = set()
+    for seed in range(40):
+        other = with_resized_mask(true_pair, np.random.default_rng(seed))
+        first, second = mask_ops.decode([other.first, other.second], SIZE)
+        (truth,) = mask_ops.decode([pair.truth], SIZE)
+        wanted = [(m & truth).sum() / (m | truth).sum() for m in (first, second)]
+        assert other.ious == pytest.approx(wanted)
+        assert other.truth == pair.truth and (first.any() and second.any())
+        if other is not true_pair:
+            changed = other.second != pair.truth
+            before, after = (pair.truth, second) if changed else (pair.first, first)
+            sides.add((changed, int(np.sign(after.sum() - mask_ops.areas([before])[0]))))
+    assert {(True, 1), (True, -1), (False, 1), (False, -1)} <= sides
+
+
+def test_a_resized_pair_without_a_clear_winner_is_not_used(pairs):
+    pair = PairStore(pairs)[0]
+    assert all(with_resized_mask(pair, np.random.default_rng(s), min_margin=1.0) is pair for s in range(5))
+
+
+def test_masks_are_resized_in_training_only(pairs, tmp_path):
+    store = PairStore(pairs)
+    still = options(pairs, tmp_path, flip=0, colour=0, resize_masks=1.0)
+    before = PairImages(store, np.arange(len(store)), options(pairs, tmp_path), False)
+    for training in (False, True):
+        images = PairImages(store, np.arange(len(store)), still, training)
+        same = [torch.equal(images[i, i][0][[3, 7]].sum(0), before[i, 0][0][[3, 7]].sum(0)) for i in range(8)]
+        assert all(same) != training
     assert torch.equal(images[3, 5][0], images[3, 5][0])
 
 
@@ -238,6 +274,7 @@ def test_senseless_options_are_refused(pairs, tmp_path):
         {"epochs": 0},
         {"batch_size": 0},
         {"full_margin": -0.1},
+        {"resize_masks": 1.5},
         {"teacher_weight": -1.0},
         {"teacher_weight": 1.0, "crops": CropOptions(side=120)},
     ):

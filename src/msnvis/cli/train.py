@@ -160,6 +160,9 @@ def selector(
     full_margin: Annotated[
         float, typer.Option(help="Draw pairs whose IoUs differ by less than this less often.")
     ] = 0.0,
+    resize_masks: Annotated[
+        float, typer.Option(help="Probability that one of the two masks is grown or shrunk.")
+    ] = 0.0,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw pairs as often for either side being the better one.")
     ] = False,
@@ -193,6 +196,7 @@ def selector(
         loss=loss,
         min_margin=min_margin,
         full_margin=full_margin,
+        resize_masks=resize_masks,
         balance=balance,
         both_orders=both_orders,
         cell_weight=cell_weight,
