@@ -8,8 +8,8 @@ accuracy on pairs whose IoUs with the truth differ by more than 0.02 and whose m
 demands, with 95 % bootstrap intervals over videos; then milliseconds a pair of the networks, in the same run.
 
 The second form runs the whole pipeline with each selector and with an oracle that knows the truth: mean IoU
-with the foreground on DAVIS-style sequences, class-agnostic mAP on a YouTube-VIS-format dataset, and how far
-each selector goes from the best rule to the oracle. The segmenter runs once a video.
+with the foreground on DAVIS-style sequences, with every object and class-agnostic mAP on a YouTube-VIS-format
+dataset, and how far each selector goes from the best rule to the oracle. The segmenter runs once a video.
 """
 
 from __future__ import annotations
@@ -261,12 +261,20 @@ def judges(arguments: argparse.Namespace, made: dict[str, NetworkSelector]) -> d
     return rules
 
 
+def chosen(selector: Selector) -> Callable[[AnnotatedVideo], Selector]:
+    return lambda video: selector
+
+
 def print_whole_videos(arguments: argparse.Namespace) -> None:
     choices: Choices = {name: lambda video, name=name: name for name in PIPELINE_RULES}
     for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
         if weights:
-            selector = load_selector(name, weights, device=arguments.device)
-            choices[name] = lambda video, selector=selector: selector
+            choices[name] = chosen(load_selector(name, weights, device=arguments.device))
+            if arguments.score_weight:
+                mixed = load_selector(
+                    name, weights, device=arguments.device, score_weight=arguments.score_weight
+                )
+                choices[f"{name} + scores"] = chosen(mixed)
     choices["oracle"] = Oracle
     for kind, path in (("davis", arguments.davis), ("ytvis", arguments.synthetic)):
         if path:
@@ -278,14 +286,19 @@ def print_comparison(
     path: Path, dataset: VideoDataset, kind: str, found: dict[str, list[VideoInstances]]
 ) -> None:
     """Quality with each selector, and how far it goes from the best rule to the oracle."""
-    measure = "class-agnostic mAP" if kind == "ytvis" else "mean IoU of the best track"
-    print(f"\n{path}: {len(dataset.videos)} videos, {measure}")
-    quality = {
-        name: agnostic_map(dataset, videos, path)
-        if kind == "ytvis"
-        else float(np.mean([best_track_iou(v, f) for v, f in zip(dataset.videos, videos, strict=True)]))
+    title = f"\n{path}: {len(dataset.videos)} videos"
+    ious = {
+        name: float(np.mean([best_track_iou(v, f) for v, f in zip(dataset.videos, videos, strict=True)]))
         for name, videos in found.items()
     }
+    print_quality(f"{title}, mean IoU of the best track", ious)
+    if kind == "ytvis":
+        precision = {name: agnostic_map(dataset, videos, path) for name, videos in found.items()}
+        print_quality(f"{title}, class-agnostic mAP", precision)
+
+
+def print_quality(title: str, quality: dict[str, float]) -> None:
+    print(title)
     best_rule = max(value for name, value in quality.items() if name in PIPELINE_RULES)
     distance = quality["oracle"] - best_rule
     for name, value in quality.items():
@@ -301,6 +314,9 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every n-th pair only")
     parser.add_argument("--msn", help="weights made by `msnvis train selector`, or the name msn: the shipped")
     parser.add_argument("--selector-net", help="likewise, with --network selector-net")
+    parser.add_argument(
+        "--score-weight", type=float, default=0.0, help="whole videos also with the scores added, so weighted"
+    )
     parser.add_argument("--davis", type=Path)
     parser.add_argument("--synthetic", type=Path, help="json of a dataset made by `msnvis synth`")
     parser.add_argument("--device", default="cpu")

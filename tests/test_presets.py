@@ -56,7 +56,7 @@ def test_the_paper_preset_is_the_papers_pipeline():
     assert preset_options("paper") == {
         "segmenter": "swin-b-cascade",
         "propagator": ("cfbi", {"scales": (1.0, 1.15, 1.3, 1.5), "flip": True}),
-        "selector": "msn",
+        "selector": ("msn", {"score_weight": 0.0}),
         "classifier": "torchvision:vit_b_16",
         "direction": "both",
     }

@@ -69,7 +69,7 @@ PRESETS = {
         {
             "segmenter": "swin-b-cascade",
             "propagator": _PAPER_CFBI,
-            "selector": "msn",
+            "selector": ("msn", {"score_weight": 0.0}),  # the network alone decides (3.2)
             "classifier": "torchvision:vit_b_16",  # the paper's "ViT-based strong classifier" (4.1)
             "direction": "both",
         },

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from msnvis import masks as mask_ops
 from msnvis.errors import OptionError, WeightsError
+from msnvis.presets import PRESETS
 from msnvis.selection import create_selector
 from msnvis.selection.crops import CropOptions
 from msnvis.selection.learned import CROPS, NETWORKS, load_selector, save_selector
@@ -121,6 +122,15 @@ def test_the_shipped_msn_says_the_complement_of_exchanged_masks():
     assert selector.trained_on == (("compact", "flow"),)
     chances = selector.judge(image, first, second)
     np.testing.assert_allclose(selector.judge(image, second, first), 1 - chances, atol=1e-6)
+
+
+def test_only_the_shipped_weights_are_asked_together_with_the_scores(network, tmp_path):
+    save_selector(network, "msn", Use(CROP), tmp_path / "own.safetensors")
+    assert create_selector("msn", device="cpu").score_weight == 2
+    assert create_selector("msn", weights="msn", device="cpu").score_weight == 2
+    assert create_selector("msn", device="cpu", score_weight=0.0).score_weight == 0
+    assert create_selector("msn", weights=tmp_path / "own.safetensors", device="cpu").score_weight == 0
+    assert dict(PRESETS["paper"].resolve())["selector"] == ("msn", {"score_weight": 0.0})
 
 
 def test_wrong_files_are_refused(network, tmp_path):

@@ -136,6 +136,24 @@ def test_pairs_that_are_alike_are_left_to_the_score(image, pair):
     assert selector(skip_iou=0.8).prefer(image, first, second)[0] == pytest.approx(0.1)
 
 
+def test_the_scores_are_added_to_what_the_network_says(image, pair):
+    first, second = pair
+    first.scores[:], second.scores[:] = 0.25, 0.75
+    alone = selector().prefer(image, first, second)[0]
+    both = selector(score_weight=3.0).prefer(image, first, second)[0]
+    # Odds are multiplied by e to the weighted difference of the scores.
+    assert both / (1 - both) == pytest.approx(alone / (1 - alone) * np.exp(3 * (0.25 - 0.75)), rel=1e-4)
+    fair = selector(average_orders=True, score_weight=3.0)
+    there, back = fair.prefer(image, first, second), fair.prefer(image, second, first)
+    np.testing.assert_allclose(there + back, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_senseless_weight_of_the_scores_is_refused(weight):
+    with pytest.raises(OptionError, match="score_weight"):
+        selector(score_weight=weight)
+
+
 def test_empty_masks_lose_without_being_shown(image, pair):
     empty = detections(np.zeros(SIZE, bool))
     assert selector().prefer(image, empty, pair[1]).tolist() == [0]
@@ -147,7 +165,7 @@ def test_one_pair_and_many_give_the_same(image):
     network = MaskSelectionNetwork()
     rng = np.random.default_rng(1)
     masks = [box_mask(x, y, x + w, y + 20) for x, y, w in rng.integers(1, 28, (2 * 66, 3))]
-    chooser = NetworkSelector(network, Use(CropOptions(side=128)), device="cpu", skip_iou=1.1)
+    chooser = NetworkSelector(network, Use(CropOptions(side=128)), device="cpu", skip_iou=1.0)
     first, second = detections(*masks[:66]), detections(*masks[66:])
     together = chooser.prefer(image, first, second)
     alone = [chooser.prefer(image, first[[i]], second[[i]])[0] for i in (0, 1, 63, 64, 65)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
-from msnvis.errors import OptionError, WeightsError
+from msnvis.errors import WeightsError
 from msnvis.io.atomic import replacing
 from msnvis.selection.base import selectors
 from msnvis.selection.crops import CropOptions
@@ -21,6 +21,10 @@ from msnvis.weights.state import load_into, read_metadata
 NETWORKS: dict[str, type[nn.Module]] = {"msn": MaskSelectionNetwork, "selector-net": SelectorNetwork}
 #: What each network sees unless its training says otherwise: crops (paper 3.2) or whole images (FrameSelect).
 CROPS = {"msn": CropOptions(side=256, box="union"), "selector-net": CropOptions(side=512, box="frame")}
+
+#: Name of the shipped weights of MSN, and their `score_weight`: see their card.
+SHIPPED = "msn"
+SCORE_WEIGHT = 2.0
 
 
 def save_selector(network: nn.Module, name: str, use: Use, path: Path) -> None:
@@ -44,6 +48,7 @@ def load_selector(
     device: str = "auto",
     average_orders: bool | None = None,
     skip_iou: float = 0.98,
+    score_weight: float = 0.0,
 ) -> NetworkSelector:
     """The selector called `name` with the weights of a file that `msnvis train selector` or `export` made,
     or that `msnvis weights list` names.
@@ -53,8 +58,6 @@ def load_selector(
     Raises:
         WeightsError: the file is missing, broken or belongs to another network.
     """
-    if not 0 <= skip_iou <= 1:
-        raise OptionError(f"skip_iou is {skip_iou} but an IoU is from 0 to 1")
     path = weights_path(weights)
     if path.suffix == ".onnx":
         from msnvis.selection.onnx import OnnxNetwork
@@ -71,7 +74,7 @@ def load_selector(
         use = replace(use, average_orders=average_orders)
     if path.suffix != ".onnx":
         load_into(network, path)
-    return NetworkSelector(network, use, device, skip_iou)
+    return NetworkSelector(network, use, device, skip_iou, score_weight)
 
 
 @selectors.register("msn", summary="the paper's Mask Selection Network", needs="nothing")
@@ -80,12 +83,17 @@ def create_msn(
     device: str = "auto",
     average_orders: bool | None = None,
     skip_iou: float = 0.98,
+    score_weight: float | None = None,
 ) -> NetworkSelector:
     """MSN with the weights of a ``.safetensors`` or ``.onnx`` file; for the options see `load_selector`.
 
-    The shipped ones, for `compact` and `flow`, by default.
+    By default the shipped ones, for `compact` and `flow`, with the `score_weight` that was chosen for them;
+    others are asked alone.
     """
-    return load_selector("msn", weights or "msn", device, average_orders, skip_iou)
+    weights = weights or SHIPPED
+    if score_weight is None:
+        score_weight = SCORE_WEIGHT if weights == SHIPPED else 0.0
+    return load_selector("msn", weights, device, average_orders, skip_iou, score_weight)
 
 
 @selectors.register(
@@ -98,6 +106,7 @@ def create_selector_net(
     device: str = "auto",
     average_orders: bool | None = None,
     skip_iou: float = 0.98,
+    score_weight: float = 0.0,
 ) -> NetworkSelector:
     """Selector Net; the options are those of `create_msn`."""
-    return load_selector("selector-net", weights, device, average_orders, skip_iou)
+    return load_selector("selector-net", weights, device, average_orders, skip_iou, score_weight)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 from torch import nn
 
 from msnvis import masks as mask_ops
 from msnvis.devices import pick_device
-from msnvis.errors import WeightsError
+from msnvis.errors import OptionError, WeightsError
 from msnvis.masks import RLE
 from msnvis.selection.base import Selector
 from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
@@ -65,6 +67,11 @@ class NetworkSelector(Selector):
             exchanged, so that exchanging them gives exactly the complement; twice the time.
         device: where the network runs.
         skip_iou: pairs at least this alike are not worth the network's time; the score decides.
+        score_weight: this times how much higher the first score is gets added to the network's logit; the
+            paper's network does not see the scores (3.2), which is 0.
+
+    Raises:
+        OptionError: an option is out of its range.
     """
 
     def __init__(
@@ -73,19 +80,31 @@ class NetworkSelector(Selector):
         use: Use,
         device: str = "auto",
         skip_iou: float = 0.98,
+        score_weight: float = 0.0,
     ) -> None:
+        if not 0 <= skip_iou <= 1:
+            raise OptionError(f"skip_iou is {skip_iou} but an IoU is from 0 to 1")
+        if not (score_weight >= 0 and isfinite(score_weight)):
+            raise OptionError(f"score_weight is {score_weight} but must be a number that is not negative")
         self.device = pick_device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
         self.use, self.trained_on = use, use.trained_on
-        self.skip_iou = skip_iou
+        self.skip_iou, self.score_weight = skip_iou, score_weight
         self._score = ScoreSelector()
 
     def prefer(self, image: np.ndarray, first: Detections, second: Detections) -> np.ndarray:
         chances = self._score.prefer(image, first, second)
         hard = self._hard_pairs(first.rles, second.rles)
         if len(hard):
-            chances[hard] = self.judge(image, first[hard].rles, second[hard].rles)
+            chances[hard] = self._weigh(image, first[hard], second[hard])
         return settle_empty(chances, first, second)
+
+    def _weigh(self, image: np.ndarray, first: Detections, second: Detections) -> np.ndarray:
+        """What network and scores say together of pairs of real masks."""
+        chances = self.judge(image, first.rles, second.rles)
+        if not self.score_weight:
+            return chances
+        return expit(logit(chances) + self.score_weight * (first.scores - second.scores))
 
     def judge(self, image: np.ndarray, first: Sequence[RLE], second: Sequence[RLE]) -> np.ndarray:
         """What the network says of pairs of real masks: ``(N,)`` float32 probabilities as in `prefer`."""
