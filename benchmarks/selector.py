@@ -261,7 +261,7 @@ def judges(arguments: argparse.Namespace, made: dict[str, NetworkSelector]) -> d
     return rules
 
 
-def chosen(selector: Selector) -> Callable[[AnnotatedVideo], Selector]:
+def for_every_video(selector: Selector) -> Callable[[AnnotatedVideo], Selector]:
     return lambda video: selector
 
 
@@ -269,12 +269,12 @@ def print_whole_videos(arguments: argparse.Namespace) -> None:
     choices: Choices = {name: lambda video, name=name: name for name in PIPELINE_RULES}
     for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
         if weights:
-            choices[name] = chosen(load_selector(name, weights, device=arguments.device))
+            choices[name] = for_every_video(load_selector(name, weights, device=arguments.device))
             if arguments.score_weight:
                 mixed = load_selector(
                     name, weights, device=arguments.device, score_weight=arguments.score_weight
                 )
-                choices[f"{name} + scores"] = chosen(mixed)
+                choices[f"{name} + scores"] = for_every_video(mixed)
     choices["oracle"] = Oracle
     for kind, path in (("davis", arguments.davis), ("ytvis", arguments.synthetic)):
         if path:
