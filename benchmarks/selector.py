@@ -1,7 +1,7 @@
 """How often each selector takes the better mask, what a pair costs, and what it does to whole videos.
 
-    python benchmarks/selector.py --pairs DIR [--pairs DIR] [--msn FILE] [--selector-net FILE]
-    python benchmarks/selector.py --davis DIR --synthetic JSON [--msn FILE] [--selector-net FILE]
+    python benchmarks/selector.py --pairs DIR [--pairs DIR] [--msn-lite FILE] [--msn FILE] ...
+    python benchmarks/selector.py --davis DIR --synthetic JSON [--msn-lite FILE] [--msn FILE] ...
 
 `--pairs` are folders made by `msnvis pairs` of videos that no selector was trained on. Printed for each: the
 accuracy on pairs whose IoUs with the truth differ by more than 0.02 and whose masks overlap as the tracker
@@ -155,12 +155,18 @@ def print_cost(selectors: dict[str, NetworkSelector], device: str, batch: int = 
         )
 
 
+def given_weights(arguments: argparse.Namespace) -> dict[str, str]:
+    """Name of a network -> the weights that the command line gives for it."""
+    weights = {name: getattr(arguments, name.replace("-", "_")) for name in NETWORKS}
+    return {name: path for name, path in weights.items() if path}
+
+
 def networks(arguments: argparse.Namespace) -> dict[str, NetworkSelector]:
-    """Both networks: with the weights given, else untrained, which cost the same."""
-    made = {}
-    for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
-        if weights:
-            made[name] = load_selector(name, weights, device=arguments.device)
+    """All networks: with the weights given, else untrained, which cost the same."""
+    given, made = given_weights(arguments), {}
+    for name in NETWORKS:
+        if name in given:
+            made[name] = load_selector(name, given[name], device=arguments.device)
         else:
             made[name] = NetworkSelector(NETWORKS[name](), Use(CROPS[name]), device=arguments.device)
     return made
@@ -252,12 +258,11 @@ def run_all(videos: Sequence[AnnotatedVideo], choices: Choices) -> dict[str, lis
 def judges(arguments: argparse.Namespace, made: dict[str, NetworkSelector]) -> dict[str, Rule]:
     """The networks with weights, and those that ask in both orders also asked once."""
     rules = {}
-    for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
-        if weights:
-            rules[name] = network_rule(made[name])
-            if made[name].use.average_orders:
-                once = load_selector(name, weights, arguments.device, average_orders=False)
-                rules[f"{name}, once"] = network_rule(once)
+    for name, weights in given_weights(arguments).items():
+        rules[name] = network_rule(made[name])
+        if made[name].use.average_orders:
+            once = load_selector(name, weights, arguments.device, average_orders=False)
+            rules[f"{name}, once"] = network_rule(once)
     return rules
 
 
@@ -267,14 +272,11 @@ def for_every_video(selector: Selector) -> Callable[[AnnotatedVideo], Selector]:
 
 def print_whole_videos(arguments: argparse.Namespace) -> None:
     choices: Choices = {name: lambda video, name=name: name for name in PIPELINE_RULES}
-    for name, weights in (("msn", arguments.msn), ("selector-net", arguments.selector_net)):
-        if weights:
-            choices[name] = for_every_video(load_selector(name, weights, device=arguments.device))
-            if arguments.score_weight:
-                mixed = load_selector(
-                    name, weights, device=arguments.device, score_weight=arguments.score_weight
-                )
-                choices[f"{name} + scores"] = for_every_video(mixed)
+    for name, weights in given_weights(arguments).items():
+        choices[name] = for_every_video(load_selector(name, weights, device=arguments.device))
+        if arguments.score_weight:
+            mixed = load_selector(name, weights, device=arguments.device, score_weight=arguments.score_weight)
+            choices[f"{name} + scores"] = for_every_video(mixed)
     choices["oracle"] = Oracle
     for kind, path in (("davis", arguments.davis), ("ytvis", arguments.synthetic)):
         if path:
@@ -312,8 +314,11 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=Path, action="append", default=[])
     parser.add_argument("--every", type=int, default=1, help="take every n-th pair only")
-    parser.add_argument("--msn", help="weights made by `msnvis train selector`, or the name msn: the shipped")
-    parser.add_argument("--selector-net", help="likewise, with --network selector-net")
+    for name in NETWORKS:
+        parser.add_argument(
+            f"--{name}",
+            help="weights made by `msnvis train selector`, or the network's name: the shipped ones",
+        )
     parser.add_argument(
         "--score-weight", type=float, default=0.0, help="whole videos also with the scores added, so weighted"
     )

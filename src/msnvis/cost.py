@@ -35,7 +35,7 @@ def cost_names() -> list[str]:
     """The networks whose cost `network_cost` tells: selectors as in the paper's Table 1, Swin detectors.
 
     >>> cost_names()[:2]
-    ['msn', 'selector-net']
+    ['msn', 'msn-lite']
     """
     from msnvis.segmenters.swin_cascade import BACKBONES
     from msnvis.selection.learned import NETWORKS

@@ -70,7 +70,7 @@ def test_models_prints_the_costs_of_table_1_and_of_the_published_detectors():
         assert round(float(counted[0])) == parameters
         assert abs(float(counted[1]) - macs) < 2
     unknown = msnvis("models", "flow", "--cost")
-    assert unknown.code == 2 and "msn, selector-net" in unknown.err
+    assert unknown.code == 2 and "msn, msn-lite, selector-net" in unknown.err
 
 
 def test_info_says_what_a_video_is(tmp_path):

@@ -61,6 +61,17 @@ def test_folding_batch_norm_does_not_change_the_numbers():
     assert torch.allclose(network(x), before, atol=1e-4)
 
 
+def test_depthwise_kernels_are_in_float32_on_a_cpu_whatever_autocast_says():
+    network = EfficientNetLite0Features()
+    depthwise, pointwise = network.blocks[3].depthwise.conv, network.blocks[3].project.conv
+    x = torch.randn(1, depthwise.in_channels, 8, 8)
+    exact = depthwise(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(depthwise(x), exact)
+        assert depthwise(x.bfloat16()).dtype == torch.float32
+        assert pointwise(x).dtype == torch.bfloat16
+
+
 def test_folding_the_heads_batch_norm_does_not_change_the_detections():
     network = build(dataclasses.replace(TINY, score_threshold=0.0)).eval()
     with torch.no_grad():

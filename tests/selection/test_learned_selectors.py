@@ -10,7 +10,7 @@ from msnvis.errors import OptionError, WeightsError
 from msnvis.presets import PRESETS
 from msnvis.selection import create_selector
 from msnvis.selection.crops import CropOptions
-from msnvis.selection.learned import CROPS, NETWORKS, load_selector, save_selector
+from msnvis.selection.learned import CROPS, NETWORKS, SHIPPED, load_selector, save_selector
 from msnvis.selection.network_selector import Use
 from msnvis.store.fingerprint import weights_checksum
 from msnvis.structures import Detections
@@ -18,12 +18,17 @@ from msnvis.structures import Detections
 CROP = CropOptions(side=128, box="each", context=0.2)
 
 
+def seen_something(name: str) -> torch.nn.Module:
+    """The untrained network of that name, whose batch norms have seen something."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]().train()
+    network(torch.randn(4, 8, 128, 128))
+    return network.eval()
+
+
 @pytest.fixture
 def network():
-    torch.manual_seed(0)
-    network = NETWORKS["msn"]().train()
-    network(torch.randn(4, 8, 128, 128))  # so that the batch norms have seen something
-    return network.eval()
+    return seen_something("msn")
 
 
 @pytest.fixture
@@ -48,27 +53,29 @@ def test_what_was_saved_is_what_is_loaded(network, pairs, tmp_path):
     assert selector.prefer(*pairs).std() > 0
 
 
-def test_onnx_runtime_gives_the_same_numbers(network, pairs, tmp_path):
+@pytest.mark.parametrize("name", ["msn", "msn-lite"])
+def test_onnx_runtime_gives_the_same_numbers(name, pairs, tmp_path):
     onnx = pytest.importorskip("onnxruntime", reason="the extra msnvis[onnx] is not installed")
     assert onnx
     from msnvis.selection.onnx import export_onnx
 
-    save_selector(network, "msn", Use(CROP), tmp_path / "msn.safetensors")
-    ours = load_selector("msn", tmp_path / "msn.safetensors", device="cpu")
-    export_onnx(ours.network, "msn", ours.use, tmp_path / "msn.onnx")
-    theirs = load_selector("msn", tmp_path / "msn.onnx")
-    assert theirs.use == Use(CROP)
+    use = Use(CropOptions(side=128, context=0.2))
+    save_selector(seen_something(name), name, use, tmp_path / "own.safetensors")
+    ours = load_selector(name, tmp_path / "own.safetensors", device="cpu")
+    export_onnx(ours.network, name, ours.use, tmp_path / "own.onnx")
+    theirs = load_selector(name, tmp_path / "own.onnx")
+    assert theirs.use == use
     np.testing.assert_allclose(theirs.prefer(*pairs), ours.prefer(*pairs), atol=1e-4)
     for count in (1, 5):
         x = torch.randn(count, 8, 128, 128)
         with torch.inference_mode():
             torch.testing.assert_close(theirs.network(x), ours.network(x), atol=1e-4, rtol=0)
     with pytest.raises(WeightsError, match="does not hold 'selector-net'"):
-        load_selector("selector-net", tmp_path / "msn.onnx")
+        load_selector("selector-net", tmp_path / "own.onnx")
     with torch.no_grad():
         next(ours.network.parameters())[0] += 1
-    export_onnx(ours.network, "msn", ours.use, tmp_path / "msn.onnx")
-    others = load_selector("msn", tmp_path / "msn.onnx")
+    export_onnx(ours.network, name, ours.use, tmp_path / "own.onnx")
+    others = load_selector(name, tmp_path / "own.onnx")
     assert weights_checksum(others) != weights_checksum(theirs)  # no run goes on with the other one
 
 
@@ -89,47 +96,63 @@ def disc(x: float, radius: float) -> np.ndarray:
     return np.hypot(rows - 60, columns - x) < radius
 
 
+TOO_LARGE = pytest.param(
+    "msn",
+    disc(80, 48),
+    id="msn-too large",
+    marks=pytest.mark.xfail(
+        strict=True,
+        reason="known weakness of the shipped weights, see their card: takes a drawn disc too large",
+    ),
+)
+
+
 @pytest.mark.parametrize(
-    "other",
+    ("name", "other"),
     [
-        pytest.param(disc(100, 30), id="shifted"),
-        pytest.param(disc(80, 16), id="too small"),
-        pytest.param(disc(80, 22), id="a little too small"),
-        pytest.param(
-            disc(80, 48),
-            id="too large",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="known weakness of the shipped weights, see their card: takes a drawn disc too large",
-            ),
+        *(
+            pytest.param(name, other, id=f"{name}-{what}")
+            for name in SHIPPED
+            for what, other in (
+                ("shifted", disc(100, 30)),
+                ("too small", disc(80, 16)),
+                ("a little too small", disc(80, 22)),
+            )
         ),
+        TOO_LARGE,
+        pytest.param("msn-lite", disc(80, 48), id="msn-lite-too large"),
     ],
 )
-def test_the_shipped_msn_prefers_the_mask_that_fits(other):
+def test_the_shipped_weights_prefer_the_mask_that_fits(name, other):
     """A disc on a striped ground: its own mask against one that does not fit."""
     fits = disc(80, 30)
     image = np.full((120, 160, 3), 90, np.uint8)
     image[:, np.arange(160) % 16 < 8] += 40
     image[fits] = (200, 60, 40)
     first, second = ([mask] for mask in mask_ops.encode(np.array([fits, other])))
-    assert create_selector("msn", device="cpu").judge(image, first, second) > 0.5
+    assert create_selector(name, device="cpu").judge(image, first, second) > 0.5
 
 
-def test_the_shipped_msn_says_the_complement_of_exchanged_masks():
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_weights_say_the_complement_of_exchanged_masks(name):
     image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     first, second = ([mask] for mask in mask_ops.encode(np.array([disc(80, 30), disc(90, 25)])))
-    selector = create_selector("msn", device="cpu")
+    selector = create_selector(name, device="cpu")
     assert selector.trained_on == (("compact", "flow"),)
     chances = selector.judge(image, first, second)
     np.testing.assert_allclose(selector.judge(image, second, first), 1 - chances, atol=1e-6)
 
 
-def test_only_the_shipped_weights_are_asked_together_with_the_scores(network, tmp_path):
-    save_selector(network, "msn", Use(CROP), tmp_path / "own.safetensors")
-    assert create_selector("msn", device="cpu").score_weight == 2
-    assert create_selector("msn", weights="msn", device="cpu").score_weight == 2
-    assert create_selector("msn", device="cpu", score_weight=0.0).score_weight == 0
-    assert create_selector("msn", weights=tmp_path / "own.safetensors", device="cpu").score_weight == 0
+@pytest.mark.parametrize("name", SHIPPED)
+def test_only_the_shipped_weights_are_asked_together_with_the_scores(name, tmp_path):
+    save_selector(seen_something(name), name, Use(CropOptions(side=128)), tmp_path / "own.safetensors")
+    assert create_selector(name, device="cpu").score_weight == SHIPPED[name] > 0
+    assert create_selector(name, weights=name, device="cpu").score_weight == SHIPPED[name]
+    assert create_selector(name, device="cpu", score_weight=0.0).score_weight == 0
+    assert create_selector(name, weights=tmp_path / "own.safetensors", device="cpu").score_weight == 0
+
+
+def test_the_papers_preset_asks_the_network_alone():
     assert dict(PRESETS["paper"].resolve())["selector"] == ("msn", {"score_weight": 0.0})
 
 
@@ -151,6 +174,13 @@ def test_wrong_files_are_refused(network, tmp_path):
         load_selector("msn", tmp_path / "other.safetensors")
     with pytest.raises(OptionError, match="skip_iou"):
         load_selector("msn", tmp_path / "msn.safetensors", skip_iou=2)
+
+
+@pytest.mark.parametrize("crops", [CropOptions(side=100), CropOptions(box="each"), CropOptions(masked=True)])
+def test_msn_lite_says_which_crops_it_cannot_see(crops, tmp_path):
+    save_selector(seen_something("msn-lite"), "msn-lite", Use(crops), tmp_path / "own.safetensors")
+    with pytest.raises(OptionError, match="msn-lite"):
+        load_selector("msn-lite", tmp_path / "own.safetensors")
 
 
 def test_defaults_are_the_papers():

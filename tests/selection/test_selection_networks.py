@@ -7,7 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from msnvis import masks as mask_ops
 from msnvis.errors import OptionError
+from msnvis.segmenters import create_segmenter
 from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
+from msnvis.selection.lite import LiteMaskSelectionNetwork
 from msnvis.selection.network_selector import NetworkSelector, Use
 from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork, aggregate
 from msnvis.structures import Detections
@@ -46,6 +48,31 @@ def test_sizes_are_those_of_table_1(network, parameters, macs):
 def test_msn_judges_36_patches():
     with torch.device("meta"):
         assert MaskSelectionNetwork()(torch.zeros(3, 8, 256, 256), patches=True).shape == (3, 6, 6)
+
+
+def test_msn_lite_judges_a_patch_of_16_pixels_each():
+    network = LiteMaskSelectionNetwork().eval()
+    logits, features = network.judge(torch.randn(2, 8, 96, 128))
+    assert logits.shape == (2, 6, 8) and features.shape == (2, 512, 6, 8)
+
+
+def test_msn_lite_begins_with_what_compact_sees_whatever_the_masks():
+    network = LiteMaskSelectionNetwork().eval()
+    network.start_from_compact()
+    image, masks = torch.randn(1, 3, 64, 96), torch.randn(1, 2, 64, 96).sign()
+    backbone = create_segmenter("compact", device="cpu").network.backbone
+    with torch.inference_mode():
+        for ours, theirs in zip(network._levels(image, masks), backbone(image), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_msn_lite_sees_every_pixel_of_both_masks():
+    torch.manual_seed(0)
+    network = LiteMaskSelectionNetwork().eval()
+    nn.init.normal_(network.masks[-1].weight)
+    pair = torch.randn(1, 8, 64, 64, requires_grad=True)
+    network(pair).sum().backward()
+    assert (pair.grad[0, [3, 7]] != 0).all()
 
 
 def test_aggregation_by_hand():

@@ -15,14 +15,16 @@ from safetensors.torch import load_file
 from msnvis import masks as mask_ops
 from msnvis.datasets.video import AnnotatedVideo
 from msnvis.errors import InputError, OptionError, WeightsError
-from msnvis.selection.cells import Teacher, cell_loss
+from msnvis.segmenters import create_segmenter
+from msnvis.selection.cells import CellSupervision, Teacher, cell_loss
 from msnvis.selection.crops import CropOptions
-from msnvis.selection.learned import load_selector
+from msnvis.selection.learned import NETWORKS, load_selector
 from msnvis.selection.pair_store import PairStore, write_shard
 from msnvis.selection.pairs import FramePairs
 from msnvis.selection.training import (
     PairImages,
     SelectorTrainOptions,
+    parameter_groups,
     sampling_factors,
     split_pairs,
     train_selector,
@@ -171,6 +173,38 @@ def test_a_training_learns_and_its_weights_select(pairs, tmp_path):
     assert right >= 7
 
 
+def test_msn_lite_keeps_what_its_backbone_knows_of_images(pairs, tmp_path):
+    metrics = train_selector(
+        options(pairs, tmp_path / "out", network="msn-lite", epochs=6, ema=0.5, both_orders=True)
+    )
+    assert metrics["clear_accuracy"] >= 0.9
+    trained = load_selector("msn-lite", tmp_path / "out" / "final.safetensors", device="cpu").network
+    compact = create_segmenter("compact", device="cpu").network.backbone
+    image = torch.randn(1, 3, 64, 64)
+    blocks = slice(0, 3)
+    with torch.inference_mode():
+        ours, theirs = trained.backbone.stem(image), compact.stem(image)
+        for our_block, their_block in zip(
+            trained.backbone.blocks[blocks], compact.blocks[blocks], strict=True
+        ):
+            ours, theirs = our_block(ours), their_block(theirs)
+    # As near as int8 comes.
+    assert (ours - theirs).abs().mean() < 0.05 * theirs.abs().mean()
+    before, after = (net.blocks[8].project.conv.weight for net in (compact, trained.backbone))
+    assert (before - after).abs().max() > 2e-3
+
+
+def test_a_pretrained_backbone_learns_at_a_fifth_of_the_rate():
+    network = CellSupervision(NETWORKS["msn-lite"]())
+    others, backbone = parameter_groups(network)
+    assert backbone["factor"] == 0.2 and "factor" not in others
+    grouped = {id(p) for group in (others, backbone) for p in group["params"]}
+    assert grouped == {id(p) for p in network.parameters() if p.requires_grad}
+    frozen = [p for p in network.selector.backbone.blocks[2].parameters()]
+    assert not grouped & {id(p) for p in frozen}
+    assert len(parameter_groups(CellSupervision(NETWORKS["msn"]()))) == 1
+
+
 def test_an_interrupted_training_ends_with_the_same_weights(pairs, tmp_path, monkeypatch):
     train_selector(options(pairs, tmp_path / "whole"))
     original = trainer.TrainingDisplay.losses
@@ -277,6 +311,8 @@ def test_senseless_options_are_refused(pairs, tmp_path):
         {"resize_masks": 1.5},
         {"teacher_weight": -1.0},
         {"teacher_weight": 1.0, "crops": CropOptions(side=120)},
+        {"network": "msn-lite", "crops": CropOptions(side=120)},
+        {"network": "msn-lite", "crops": CropOptions(side=128, box="each")},
     ):
         with pytest.raises(OptionError):
             options(pairs, tmp_path, **change)

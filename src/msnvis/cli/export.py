@@ -11,7 +11,7 @@ from msnvis.cli.messages import say
 
 
 def export(
-    network: Annotated[str, typer.Argument(metavar="msn|selector-net")],
+    network: Annotated[str, typer.Argument(metavar="msn|msn-lite|selector-net")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx")],
     weights: Annotated[
         str | None,

@@ -52,7 +52,8 @@ def run(
     ] = None,
     selector: Annotated[str, typer.Option(metavar="NAME", help="Takes the better of two masks.")] = "score",
     selector_weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Weights for the selector: msn, selector-net.")
+        str | None,
+        typer.Option(metavar="FILE", help="Weights for the selector: msn, msn-lite, selector-net."),
     ] = None,
     classifier: Annotated[
         str, typer.Option(metavar="NAME", help="Helps to name objects; `none` leaves it to the segmenter.")

@@ -138,14 +138,16 @@ def selector(
     validation: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Other pairs to validate on, made by `msnvis pairs`.")
     ] = None,
-    network: Annotated[str, typer.Option(metavar="msn|selector-net")] = "msn",
+    network: Annotated[str, typer.Option(metavar="msn|msn-lite|selector-net")] = "msn",
     epochs: Annotated[float, typer.Option(help="Passes over the pairs.")] = 40,
     batch_size: Annotated[int, typer.Option(help="Pairs a step and process.")] = 512,
     learning_rate: Annotated[float, typer.Option()] = 0.01,
     decay_every: Annotated[float, typer.Option(help="Epochs until the learning rate falls to a tenth.")] = 10,
     warmup: Annotated[int, typer.Option(help="Steps over which the learning rate rises.")] = 0,
     side: Annotated[int | None, typer.Option(metavar="PIXELS", help="Of the crops.")] = None,
-    context: Annotated[float, typer.Option(help="How much wider than the masks the crops are.")] = 0.0,
+    context: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="How much wider than the masks the crops are.")
+    ] = None,
     loss: Annotated[str, typer.Option(metavar="patch|pair")] = "patch",
     both_orders: Annotated[
         bool, typer.Option("--both-orders", help="Train and ask in both orders, not in a random one.")
@@ -208,5 +210,5 @@ def selector(
         workers=workers,
         seed=seed,
     )
-    crops = replace(CROPS[network], side=side or CROPS[network].side, context=context)
-    train_selector(replace(options, crops=crops))
+    given = {key: value for key, value in (("side", side), ("context", context)) if value is not None}
+    train_selector(replace(options, crops=replace(CROPS[network], **given)))

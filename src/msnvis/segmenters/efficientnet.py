@@ -33,6 +33,16 @@ FEATURE_BLOCKS = (2, 4, 10, 15)
 FEATURE_CHANNELS = (24, 40, 112, 320)
 
 
+class DepthwiseConv2d(nn.Conv2d):
+    """In float32 on CPUs, whatever autocast says: there its gradient takes longer in bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
+
+
 class ConvNorm(nn.Module):
     """Convolution, batch norm and, optionally, ReLU6, padded as TensorFlow's ``SAME`` does for even sizes."""
 
@@ -50,7 +60,8 @@ class ConvNorm(nn.Module):
         # At stride 2 TensorFlow pads one pixel less at the left and top than PyTorch would.
         self.pad = nn.ZeroPad2d((total // 2, total - total // 2) * 2) if total % 2 else nn.Identity()
         padding = 0 if total % 2 else total // 2
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+        conv = nn.Conv2d if groups == 1 else DepthwiseConv2d
+        self.conv = conv(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=_BATCH_NORM_EPS)
         self.act = nn.ReLU6(inplace=True) if act else nn.Identity()
 

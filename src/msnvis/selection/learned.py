@@ -1,4 +1,4 @@
-"""`msn` and `selector-net` by name: their networks, their weights files, and ONNX."""
+"""`msn`, `msn-lite` and `selector-net` by name: their networks, their weights files, and ONNX."""
 
 from __future__ import annotations
 
@@ -8,23 +8,41 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
-from msnvis.errors import WeightsError
+from msnvis.errors import OptionError, WeightsError
 from msnvis.io.atomic import replacing
 from msnvis.selection.base import selectors
 from msnvis.selection.crops import CropOptions
+from msnvis.selection.lite import STRIDE, LiteMaskSelectionNetwork
 from msnvis.selection.network_selector import NetworkSelector, Use
 from msnvis.selection.networks import MaskSelectionNetwork, SelectorNetwork
 from msnvis.weights.files import weights_path
 from msnvis.weights.int8 import quantise
 from msnvis.weights.state import load_into, read_metadata
 
-NETWORKS: dict[str, type[nn.Module]] = {"msn": MaskSelectionNetwork, "selector-net": SelectorNetwork}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "msn": MaskSelectionNetwork,
+    "msn-lite": LiteMaskSelectionNetwork,
+    "selector-net": SelectorNetwork,
+}
 #: What each network sees unless its training says otherwise: crops (paper 3.2) or whole images (FrameSelect).
-CROPS = {"msn": CropOptions(side=256, box="union"), "selector-net": CropOptions(side=512, box="frame")}
+CROPS = {
+    "msn": CropOptions(side=256, box="union"),
+    "msn-lite": CropOptions(side=192, box="union", context=0.25),
+    "selector-net": CropOptions(side=512, box="frame"),
+}
 
-#: Name of the shipped weights of MSN, and their `score_weight`: see their card.
-SHIPPED = "msn"
-SCORE_WEIGHT = 2.0
+#: Networks with shipped weights of the same name -> the `score_weight` of these, see their cards.
+SHIPPED = {"msn": 2.0, "msn-lite": 2.0}
+
+
+def check_crops(name: str, crops: CropOptions) -> None:
+    """Raise `OptionError` for crops that the network called `name` cannot see."""
+    if name != "msn-lite":
+        return
+    if crops.side % STRIDE:
+        raise OptionError(f"side is {crops.side} but msn-lite needs a multiple of {STRIDE}")
+    if crops.box == "each" or crops.masked:
+        raise OptionError("msn-lite sees both masks in one image: box may not be 'each', masked not be set")
 
 
 def save_selector(network: nn.Module, name: str, use: Use, path: Path) -> None:
@@ -70,6 +88,7 @@ def load_selector(
     if about is None:
         raise WeightsError(f"{path} does not say how its network is to be used; train it again")
     use = Use.from_json(about, path)
+    check_crops(name, use.crops)
     if average_orders is not None:
         use = replace(use, average_orders=average_orders)
     if path.suffix != ".onnx":
@@ -90,10 +109,19 @@ def create_msn(
     By default the shipped ones, for `compact` and `flow`, with the `score_weight` that was chosen for them;
     others are asked alone.
     """
-    weights = weights or SHIPPED
-    if score_weight is None:
-        score_weight = SCORE_WEIGHT if weights == SHIPPED else 0.0
-    return load_selector("msn", weights, device, average_orders, skip_iou, score_weight)
+    return _shipped_or_own("msn", weights, device, average_orders, skip_iou, score_weight)
+
+
+@selectors.register("msn-lite", summary="MSN on a backbone that knows ImageNet and COCO", needs="nothing")
+def create_msn_lite(
+    weights: str | Path | None = None,
+    device: str = "auto",
+    average_orders: bool | None = None,
+    skip_iou: float = 0.98,
+    score_weight: float | None = None,
+) -> NetworkSelector:
+    """`msn-lite`; the options are those of `create_msn`."""
+    return _shipped_or_own("msn-lite", weights, device, average_orders, skip_iou, score_weight)
 
 
 @selectors.register(
@@ -110,3 +138,17 @@ def create_selector_net(
 ) -> NetworkSelector:
     """Selector Net; the options are those of `create_msn`."""
     return load_selector("selector-net", weights, device, average_orders, skip_iou, score_weight)
+
+
+def _shipped_or_own(
+    name: str,
+    weights: str | Path | None,
+    device: str,
+    average_orders: bool | None,
+    skip_iou: float,
+    score_weight: float | None,
+) -> NetworkSelector:
+    weights = weights or name
+    if score_weight is None:
+        score_weight = SHIPPED[name] if weights == name else 0.0
+    return load_selector(name, weights, device, average_orders, skip_iou, score_weight)

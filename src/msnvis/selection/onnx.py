@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 #: Operations of the networks that `export_onnx` writes, in any of PyTorch's ways to write them. A file is a
-#: program: others could run without end, take any memory, or call code from elsewhere.
+#: program: others could run without end, or call code from elsewhere.
 OPERATIONS = {
-    "Add", "BatchNormalization", "Constant", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "Identity",
-    "LeakyRelu", "MaxPool", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze",
+    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Constant", "Conv", "Flatten", "Gemm",
+    "GlobalAveragePool", "Identity", "LeakyRelu", "MaxPool", "ReduceMean", "Relu", "Reshape", "Resize",
+    "Shape", "Slice", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 }  # fmt: skip
 
 _EXTRA = "ONNX needs `pip install msnvis[onnx]`"

@@ -1,10 +1,11 @@
-"""`msnvis train selector`: trains `msn` or `selector-net` on pairs that `msnvis pairs` made."""
+"""`msnvis train selector`: trains selection networks on pairs that `msnvis pairs` made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,8 @@ from msnvis.errors import InputError, OptionError
 from msnvis.masks import RLE
 from msnvis.selection.cells import CellSupervision, Teacher, cell_loss
 from msnvis.selection.crops import CropOptions, crop_pairs, crop_truth, normalise_pairs
-from msnvis.selection.learned import CROPS, NETWORKS, save_selector
+from msnvis.selection.learned import CROPS, NETWORKS, check_crops, save_selector
+from msnvis.selection.lite import LiteMaskSelectionNetwork
 from msnvis.selection.measures import accuracy, accuracy_by_margin, balanced_accuracy, calibration_error
 from msnvis.selection.network_selector import Use, probabilities
 from msnvis.selection.networks import PAIR_CHANNELS
@@ -32,6 +34,8 @@ CALIBRATION_PLOT = "calibration.png"
 #: Pairs that differ by less are a matter of taste; the accuracy that counts is that of the others.
 CLEAR_MARGIN = 0.02
 VALIDATION_BATCH = 64
+#: Share of the learning rate for a backbone that knows much already.
+BACKBONE_FACTOR = 0.2
 #: How far the outline of a mask moves at most, as a share of the root of its area.
 MOST_GROWTH, MOST_SHRINKAGE = 0.4, 0.2
 #: Channels of a training pair, with the true mask at the end, when the two masks are exchanged.
@@ -45,8 +49,9 @@ class SelectorTrainOptions(TrainerOptions):
     Attributes, beside those of `TrainerOptions`:
         pairs: folders made by `msnvis pairs`; videos of the same name count as the same.
         validation: folder of other pairs to validate on; without it, `hold_out` of the videos of `pairs`.
-        network: ``msn`` or ``selector-net``.
-        start_from: weights of the same network to go on from.
+        network: ``msn``, ``msn-lite`` or ``selector-net``.
+        start_from: weights of the same network to go on from; without them ``msn-lite`` starts from the
+            backbone of `compact`, the others from random numbers.
         crops: how pairs are cut out; None is what the network is known by.
         epochs, batch_size, learning_rate, decay_every: 40, 512, 0.01, 10 for 80k pairs; the learning rate
             falls to a tenth each `decay_every` epochs.
@@ -105,6 +110,7 @@ class SelectorTrainOptions(TrainerOptions):
             raise OptionError("cell_weight, teacher_weight and full_margin must not be negative")
         if not 0 <= self.resize_masks <= 1:
             raise OptionError(f"resize_masks is {self.resize_masks} but a probability is from 0 to 1")
+        check_crops(self.network, self.crop_options)
         if self.teacher_weight and self.crop_options.side % 32:
             raise OptionError(f"side is {self.crop_options.side} but the teacher needs a multiple of 32")
 
@@ -216,7 +222,7 @@ def resize_mask(rle: RLE, share: float) -> RLE:
 
 
 class SelectorTrainer(Trainer):
-    """Trains `msn` or `selector-net`."""
+    """Trains a selection network."""
 
     def __init__(self, options: SelectorTrainOptions) -> None:
         self.best_metric = "balanced_accuracy" if options.balance else "clear_accuracy"
@@ -227,11 +233,13 @@ class SelectorTrainer(Trainer):
         network = NETWORKS[options.network]().to(memory_format=torch.channels_last)
         if options.start_from:
             load_into(network, options.start_from)
+        elif isinstance(network, LiteMaskSelectionNetwork):
+            network.start_from_compact()
         network = CellSupervision(network, Teacher.channels if options.teacher_weight else 0)
         super().__init__(
             options,
             network,
-            [{"params": list(network.parameters())}],
+            parameter_groups(network),
             train,
             sampling_factors(train, options.balance, options.full_margin),
             max(1, round(options.epochs * self.steps_per_epoch)),
@@ -305,6 +313,15 @@ class SelectorTrainer(Trainer):
         ]
         network.train()
         return np.concatenate(chances)
+
+
+def parameter_groups(network: CellSupervision) -> list[dict[str, Any]]:
+    """What is trained, for the optimiser: a pretrained backbone apart, with a smaller learning rate."""
+    trained = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+    backbone = [p for name, p in trained if name.startswith("selector.backbone.")]
+    others = [p for name, p in trained if not name.startswith("selector.backbone.")]
+    groups: list[dict[str, Any]] = [{"params": others}]
+    return [*groups, {"params": backbone, "factor": BACKBONE_FACTOR}] if backbone else groups
 
 
 def split_pairs(options: SelectorTrainOptions) -> tuple[PairImages, PairImages]:

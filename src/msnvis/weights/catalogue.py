@@ -69,6 +69,14 @@ _SHIPPED = (
         megabytes=11.2,
         sha256="61e74fdd9abd7e3d17be37caf2ec1d3ce54afc98e60382a33ece984672f283b1",
     ),
+    WeightFile(
+        name="msn-lite",
+        file="msn-lite.safetensors",
+        licence="Apache-2.0",
+        source="trained by `msnvis train selector` like msn, from the backbone of compact",
+        megabytes=4.0,
+        sha256="f371b1e568ac551d93c1332c61aa54a76caf72ec08cb26ff535d54259f5b71b4",
+    ),
 )
 
 
