@@ -62,8 +62,22 @@ def test_msn_lite_begins_with_what_compact_sees_whatever_the_masks():
     image, masks = torch.randn(1, 3, 64, 96), torch.randn(1, 2, 64, 96).sign()
     backbone = create_segmenter("compact", device="cpu").network.backbone
     with torch.inference_mode():
-        for ours, theirs in zip(network._levels(image, masks), backbone(image), strict=True):
+        levels = network._levels(network._see(image), masks)
+        for ours, theirs in zip(levels, backbone(image), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_msn_lite_asked_in_both_orders_at_once_says_the_same_as_asked_twice():
+    torch.manual_seed(0)
+    network = LiteMaskSelectionNetwork().eval()
+    nn.init.normal_(network.masks[-1].weight)
+    image, masks = torch.randn(3, 3, 64, 96), torch.randn(3, 2, 64, 96).sign()
+    first, second = (torch.cat([image, masks[:, k : k + 1]], dim=1) for k in (0, 1))
+    with torch.inference_mode():
+        one, other = network(torch.cat([first, second], 1)), network(torch.cat([second, first], 1))
+        at_once = network.in_both_orders(torch.cat([first, second], 1))
+    torch.testing.assert_close(at_once, (one - other) / 2)
+    assert at_once.abs().min() > 1e-5
 
 
 def test_msn_lite_sees_every_pixel_of_both_masks():

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from msnvis.segmenters.compact import create_compact
 from msnvis.segmenters.efficientnet import FEATURE_BLOCKS, FEATURE_CHANNELS, EfficientNetLite0Features
-from msnvis.selection.networks import FEATURES, aggregate
+from msnvis.selection.networks import FEATURES
 
 #: Sides of crops must be multiples of it: the stride of the coarsest features.
 STRIDE = 32
@@ -58,12 +58,31 @@ class LiteMaskSelectionNetwork(nn.Module):
     def forward(self, pairs: Tensor, patches: bool = False) -> Tensor:
         """``(N,)`` logits, or those of the patches: ``(N, 12, 12)`` for pairs of 192x192."""
         logits, _ = self.judge(pairs)
-        return logits if patches else aggregate(logits.flatten(1), "logit")
+        return logits if patches else logits.flatten(1).mean(dim=1)
+
+    def in_both_orders(self, pairs: Tensor) -> Tensor:
+        """``(N,)`` half the difference of the logits of the pairs and of the exchanged pairs.
+
+        As asking twice, but the image, which is half of the time, is looked at once.
+        """
+        image, masks = self._see(pairs[:, :3]), pairs[:, 3::4]
+        one, other = (self._compare(image, m)[0].flatten(1).mean(dim=1) for m in (masks, masks.flip(1)))
+        return (one - other) / 2
 
     def judge(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the patches, and ``(N, 512, S / 16, S / 16)`` features for `selection.cells`."""
-        masks = pairs[:, 3::4]
-        levels = self._levels(pairs[:, :3], masks)
+        return self._compare(self._see(pairs[:, :3]), pairs[:, 3::4])
+
+    def _see(self, image: Tensor) -> Tensor:
+        """The image alone at a quarter of its resolution."""
+        x = self.backbone.stem(image)
+        for block in self.backbone.blocks[:_IMAGE_BLOCKS]:
+            x = block(x)
+        return x
+
+    def _compare(self, image: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """What `judge` says, of what `_see` saw and ``(N, 2, S, S)`` masks."""
+        levels = self._levels(image, masks)
         grid = levels[1].shape[-2:]
         reduced = [reduce(level) for reduce, level in zip(self.reduce, levels, strict=True)]
         fine = F.avg_pool2d(reduced[0], 2)
@@ -73,11 +92,8 @@ class LiteMaskSelectionNetwork(nn.Module):
         return self.patches(features).squeeze(1), features
 
     def _levels(self, image: Tensor, masks: Tensor) -> list[Tensor]:
-        """Features at strides 4, 8, 16 and 32 of image and masks together."""
-        x = self.backbone.stem(image)
-        for block in self.backbone.blocks[:_IMAGE_BLOCKS]:
-            x = block(x)
-        x = x + self.masks(F.pixel_unshuffle(masks, _MASK_STRIDE))
+        """Features at strides 4, 8, 16 and 32 of what `_see` saw and the masks together."""
+        x = image + self.masks(F.pixel_unshuffle(masks, _MASK_STRIDE))
         levels = [x]
         for index, block in enumerate(self.backbone.blocks[_IMAGE_BLOCKS:], start=_IMAGE_BLOCKS):
             x = block(x)

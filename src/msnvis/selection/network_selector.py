@@ -1,4 +1,4 @@
-"""`msn` and `selector-net`: selectors that ask a network which of two masks is better."""
+"""Selectors that ask a network which of two masks is better."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from msnvis.errors import OptionError, WeightsError
 from msnvis.masks import RLE
 from msnvis.selection.base import Selector
 from msnvis.selection.crops import CropOptions, crop_pairs, normalise_pairs
+from msnvis.selection.lite import LiteMaskSelectionNetwork
 from msnvis.selection.rules import ScoreSelector, settle_empty
 from msnvis.structures import Detections
 
@@ -132,7 +133,10 @@ def probabilities(network: nn.Module, pairs: torch.Tensor, both_orders: bool) ->
         both_orders: half the difference of its logits for the two orders; exchanging the masks then gives
             the complement.
     """
-    logits = network(pairs)
-    if both_orders:
-        logits = (logits - network(torch.cat([pairs[:, 4:], pairs[:, :4]], dim=1))) / 2
+    if not both_orders:
+        logits = network(pairs)
+    elif isinstance(network, LiteMaskSelectionNetwork):
+        logits = network.in_both_orders(pairs)
+    else:
+        logits = (network(pairs) - network(torch.cat([pairs[:, 4:], pairs[:, :4]], dim=1))) / 2
     return logits.sigmoid().float().cpu().numpy()
