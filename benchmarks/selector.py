@@ -317,7 +317,7 @@ def main() -> None:
     for name in NETWORKS:
         parser.add_argument(
             f"--{name}",
-            help="weights made by `msnvis train selector`, or the network's name: the shipped ones",
+            help="weights made by `msnvis train selector`, or the network's name: those shipped with it",
         )
     parser.add_argument(
         "--score-weight", type=float, default=0.0, help="whole videos also with the scores added, so weighted"
