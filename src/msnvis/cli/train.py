@@ -165,6 +165,12 @@ def selector(
     resize_masks: Annotated[
         float, typer.Option(help="Probability that one of the two masks is grown or shrunk.")
     ] = 0.0,
+    merge_masks: Annotated[
+        float, typer.Option(help="Probability that one of the two masks covers a neighbour too.")
+    ] = 0.0,
+    vary_context: Annotated[
+        float, typer.Option(metavar="SHARE", help="How far the context strays, as a share of it.")
+    ] = 0.0,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw pairs as often for either side being the better one.")
     ] = False,
@@ -199,6 +205,8 @@ def selector(
         min_margin=min_margin,
         full_margin=full_margin,
         resize_masks=resize_masks,
+        merge_masks=merge_masks,
+        vary_context=vary_context,
         balance=balance,
         both_orders=both_orders,
         cell_weight=cell_weight,

@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,20 @@ class PairStore:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def neighbours(self, index: int) -> np.ndarray:
+        """Indices of the pairs of other objects in the same frame of the same video."""
+        keys, order = self._frames
+        begin, end = np.searchsorted(keys, _frame_key(self._rows[index]) + np.array([0, 1]))
+        others = order[begin:end]
+        return np.sort(others[self.object[others] != self.object[index]])
+
+    @cached_property
+    def _frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sorted keys of the frames that all pairs are of, and indices of these pairs."""
+        keys = _frame_key(self._rows)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+
     def __getitem__(self, index: int) -> Pair:
         shard, row = self._at[index]
         place, height, width = self._rows[index, 4:].tolist()
@@ -170,6 +184,11 @@ class PairStore:
             ) from error
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         return Pair(image, first, second, truth, self.ious[index], self.scores[index])
+
+
+def _frame_key(rows: np.ndarray) -> np.ndarray:
+    """One number for video and frame, whose indices are below 2 ** 31."""
+    return rows[..., 0] * 2**31 + rows[..., 1]
 
 
 def _parts(folders: Sequence[str | Path]) -> tuple[tuple[str, str], ...]:

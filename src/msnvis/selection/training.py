@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from msnvis import masks as mask_ops
 from msnvis.errors import InputError, OptionError
-from msnvis.masks import RLE
+from msnvis.selection.augmentation import with_neighbour, with_resized_mask
 from msnvis.selection.cells import CellSupervision, Teacher, cell_loss
 from msnvis.selection.crops import CropOptions, crop_pairs, crop_truth, normalise_pairs
 from msnvis.selection.learned import CROPS, NETWORKS, check_crops, save_selector
@@ -36,8 +35,6 @@ CLEAR_MARGIN = 0.02
 VALIDATION_BATCH = 64
 #: Share of the learning rate for a backbone that knows much already.
 BACKBONE_FACTOR = 0.2
-#: How far the outline of a mask moves at most, as a share of the root of its area.
-MOST_GROWTH, MOST_SHRINKAGE = 0.4, 0.2
 #: Channels of a training pair, with the true mask at the end, when the two masks are exchanged.
 EXCHANGED = [4, 5, 6, 7, 0, 1, 2, 3, 8]
 
@@ -68,6 +65,9 @@ class SelectorTrainOptions(TrainerOptions):
         resize_masks: probability that one of the two masks is grown or shrunk, after which the other may be
             the better one. The parts' own mistakes have a habit, the larger mask being right more often, and
             a network may learn that instead of where objects end.
+        merge_masks: probability that one of the two masks also covers a neighbour, where there is one: a
+            segmenter takes two animals for one seldom, but a tracker that follows it loses one for good.
+        vary_context: how far the context of the crops strays, as a share of it.
         balance: draw pairs of which the segmenter's mask is better as often as the others. Its masks look
             different from propagated ones, and a network may learn who is right more often instead of who
             is right; how often differs from the pairs' videos to the user's.
@@ -93,6 +93,8 @@ class SelectorTrainOptions(TrainerOptions):
     flip: float = 0.5
     colour: float = 0.2
     resize_masks: float = 0.0
+    merge_masks: float = 0.0
+    vary_context: float = 0.0
     balance: bool = False
     hold_out: float = 0.1
 
@@ -108,8 +110,9 @@ class SelectorTrainOptions(TrainerOptions):
             raise OptionError("epochs and decay_every must be positive")
         if min(self.cell_weight, self.teacher_weight, self.full_margin) < 0:
             raise OptionError("cell_weight, teacher_weight and full_margin must not be negative")
-        if not 0 <= self.resize_masks <= 1:
-            raise OptionError(f"resize_masks is {self.resize_masks} but a probability is from 0 to 1")
+        for name in ("resize_masks", "merge_masks", "vary_context"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)} but must be from 0 to 1")
         check_crops(self.network, self.crop_options)
         if self.teacher_weight and self.crop_options.side % 32:
             raise OptionError(f"side is {self.crop_options.side} but the teacher needs a multiple of 32")
@@ -155,11 +158,10 @@ class PairImages(Dataset):
 
     def __getitem__(self, item: tuple[int, int]) -> tuple[Tensor, Tensor]:
         index, number = item
-        pair = self.store[int(self.chosen[index])]
+        pair, crops = self.store[int(self.chosen[index])], self.options.crop_options
         rng = np.random.default_rng([self.options.seed, number])
-        if self.training and self.options.resize_masks and rng.random() < self.options.resize_masks:
-            pair = with_resized_mask(pair, rng, self.options.min_margin)
-        crops = self.options.crop_options
+        if self.training:
+            pair, crops = self._change_masks(pair, index, rng), self._vary(crops, rng)
         truth = crop_truth(pair.truth, pair.first, pair.second, crops)
         crop = np.concatenate([crop_pairs(pair.image, [pair.first], [pair.second], crops)[0], truth[None]])
         first_better = bool(pair.ious[0] > pair.ious[1])
@@ -167,6 +169,21 @@ class PairImages(Dataset):
             crop, exchanged = self._augment(crop, rng)
             first_better ^= exchanged
         return torch.from_numpy(np.ascontiguousarray(crop)), torch.tensor(float(first_better))
+
+    def _change_masks(self, pair: Pair, index: int, rng: np.random.Generator) -> Pair:
+        options = self.options
+        if options.merge_masks and rng.random() < options.merge_masks:
+            others = self.store.neighbours(int(self.chosen[index]))
+            if len(others):
+                pair = with_neighbour(pair, self.store[int(rng.choice(others))], rng, options.min_margin)
+        if options.resize_masks and rng.random() < options.resize_masks:
+            pair = with_resized_mask(pair, rng, options.min_margin)
+        return pair
+
+    def _vary(self, crops: CropOptions, rng: np.random.Generator) -> CropOptions:
+        if not self.options.vary_context:
+            return crops
+        return replace(crops, context=crops.context * (1 + rng.uniform(-1, 1) * self.options.vary_context))
 
     def _augment(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
         """Mirror, change colours, and exchange the masks half of the time (paper 4.1)."""
@@ -183,42 +200,6 @@ class PairImages(Dataset):
                 crop[rgb].shape
             )
         return crop, exchanged
-
-
-def with_resized_mask(pair: Pair, rng: np.random.Generator, min_margin: float = 0.0) -> Pair:
-    """The pair with one of its masks grown or shrunk and with the IoUs that it has then.
-
-    Small changes are drawn more often. Where nothing of the mask would be left, or the IoUs would not differ
-    by more than `min_margin`, the pair stays as it is.
-    """
-    side, share = int(rng.integers(2)), float(rng.random() ** 2)
-    share *= MOST_GROWTH if rng.random() < 0.5 else -MOST_SHRINKAGE
-    masks = [pair.first, pair.second]
-    masks[side] = resize_mask(masks[side], share)
-    ious = mask_ops.iou_matrix(masks, [pair.truth])[:, 0].astype(np.float32)
-    if not mask_ops.areas([masks[side]])[0] or abs(float(ious[0] - ious[1])) <= min_margin:
-        return pair
-    return replace(pair, first=masks[0], second=masks[1], ious=ious)
-
-
-def resize_mask(rle: RLE, share: float) -> RLE:
-    """Move the outline of a mask outwards, or inwards where `share` is negative.
-
-    Args:
-        rle: the mask; it must not be empty.
-        share: how far, as a share of the root of its area.
-
-    >>> square = np.zeros((1, 60, 60), bool)
-    >>> square[:, 20:40, 20:40] = True
-    >>> grown = mask_ops.decode([resize_mask(mask_ops.encode(square)[0], 0.25)], (60, 60))[0]
-    >>> grown.any(axis=0).sum(), grown.any(axis=1).sum()
-    (np.int64(30), np.int64(30))
-    """
-    radius = round(abs(share) * float(mask_ops.areas([rle])[0]) ** 0.5)
-    mask = mask_ops.decode([rle], tuple(rle["size"]))[0].astype(np.uint8)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    changed = cv2.dilate(mask, disc) if share > 0 else cv2.erode(mask, disc)
-    return mask_ops.encode(changed[None].astype(bool))[0]
 
 
 class SelectorTrainer(Trainer):
