@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from msnvis import masks as mask_ops
-from msnvis.selection.augmentation import are_close, with_neighbour, with_resized_mask
+from msnvis.selection.augmentation import are_close, with_neighbour, with_resized_mask, with_strong_changes
 from msnvis.selection.pair_store import Pair
 
 SIZE = (64, 80)
@@ -78,3 +79,43 @@ def test_closeness_is_a_quarter_of_the_larger_side(gap, close):
 
 def test_masks_that_overlap_are_close():
     assert are_close(box(4, 4, 20, 10), box(10, 6, 4, 4))
+
+
+@pytest.fixture
+def crop():
+    """A white square on dark ground, twice; the first mask and the true one are the square."""
+    crop = np.full((9, 64, 64), 30, np.uint8)
+    crop[:, 20:44, 16:48] = 220
+    crop[[3, 8]] = (crop[[3, 8]] > 127) * np.uint8(255)
+    crop[7] = 0
+    return crop
+
+
+def test_masks_move_with_the_image(crop):
+    moved = 0
+    for seed in range(30):
+        changed = with_strong_changes(crop, np.random.default_rng(seed))
+        assert changed.shape == crop.shape and changed.dtype == np.uint8
+        assert set(np.unique(changed[[3, 7, 8]])) <= {0, 255}
+        assert np.array_equal(changed[:3], changed[4:7]) and np.array_equal(changed[3], changed[8])
+        assert not changed[7].any()
+        inside, grey = changed[8] > 0, changed[:3].mean(axis=0)
+        # Black is what is hidden or came in from outside.
+        assert np.median(grey[inside & (grey > 0)]) > np.median(grey[~inside & (grey > 0)])
+        moved += not np.array_equal(changed[8], crop[8])
+    assert moved > 25
+
+
+def test_two_images_are_changed_alike(crop):
+    crop[4:7] = 255 - crop[4:7]
+    changed = with_strong_changes(crop, np.random.default_rng(3))
+    first, second = changed[:3].astype(float).ravel(), changed[4:7].astype(float).ravel()
+    seen = (first > 0) & (second > 0)
+    assert np.corrcoef(first[seen], second[seen])[0, 1] < -0.7  # not -1: brightness clips
+
+
+def test_what_is_done_depends_on_the_generator_alone(crop):
+    before = torch.random.get_rng_state()
+    changed = [with_strong_changes(crop, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert np.array_equal(changed[0], changed[1]) and not np.array_equal(changed[0], changed[2])
+    assert torch.equal(before, torch.random.get_rng_state())

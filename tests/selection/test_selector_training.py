@@ -169,6 +169,16 @@ def test_masks_are_changed_in_training_only(pairs_of_two, tmp_path, change):
     assert torch.equal(images[1, 5][0], images[1, 5][0])
 
 
+def test_strong_augmentation_is_for_training_only(pairs, tmp_path):
+    store = PairStore(pairs)
+    strong = options(pairs, tmp_path, strong_augmentation=True)
+    plain = PairImages(store, np.arange(len(store)), options(pairs, tmp_path), False)[0, 0][0]
+    assert torch.equal(PairImages(store, np.arange(len(store)), strong, False)[0, 3][0], plain)
+    images = PairImages(store, np.arange(len(store)), strong, True)
+    assert not torch.equal(images[0, 3][0][8], plain[8])
+    assert torch.equal(images[0, 3][0], images[0, 3][0]) and images[0, 3][0].shape == plain.shape
+
+
 def test_crops_are_wider_and_narrower_in_training_only(pairs, tmp_path):
     store = PairStore(pairs)
     varied = options(pairs, tmp_path, flip=0, colour=0, vary_context=1.0)

@@ -171,6 +171,9 @@ def selector(
     vary_context: Annotated[
         float, typer.Option(metavar="SHARE", help="How far the context strays, as a share of it.")
     ] = 0.0,
+    strong_augmentation: Annotated[
+        bool, typer.Option("--strong-augmentation", help="Turn, stretch, recolour: for few photographs.")
+    ] = False,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw pairs as often for either side being the better one.")
     ] = False,
@@ -207,6 +210,7 @@ def selector(
         resize_masks=resize_masks,
         merge_masks=merge_masks,
         vary_context=vary_context,
+        strong_augmentation=strong_augmentation,
         balance=balance,
         both_orders=both_orders,
         cell_weight=cell_weight,

@@ -1,4 +1,4 @@
-"""Pairs with other mistakes than those that the parts made: what a selector sees in training beside them."""
+"""What a selector sees in training beside the pairs as they are: other mistakes, and other photographs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from msnvis import masks as mask_ops
 from msnvis.masks import RLE
@@ -15,6 +18,24 @@ from msnvis.selection.pair_store import Pair
 MOST_GROWTH, MOST_SHRINKAGE = 0.4, 0.2
 #: Objects further apart than this share of the larger side of the box are not taken for one.
 MOST_DISTANCE = 0.25
+#: Channels of a crop as `SelectorTrainOptions` trains on it: the image twice, and three masks.
+_IMAGES, _MASKS = [[0, 1, 2], [4, 5, 6]], [3, 7, 8]
+
+_MOVE = v2.RandomAffine(
+    degrees=20,
+    translate=(0.05, 0.05),
+    scale=(0.8, 1.2),
+    shear=10,
+    interpolation=v2.InterpolationMode.BILINEAR,
+)
+_RECOLOUR = v2.Compose(
+    [
+        v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.6),
+        v2.RandomGrayscale(0.15),
+        v2.RandomApply([v2.GaussianBlur(5, (0.1, 2.0))], 0.2),
+        v2.RandomErasing(0.5, scale=(0.02, 0.15)),
+    ]
+)
 
 
 def with_resized_mask(pair: Pair, rng: np.random.Generator, min_margin: float = 0.0) -> Pair:
@@ -44,6 +65,33 @@ def with_neighbour(pair: Pair, other: Pair, rng: np.random.Generator, min_margin
     size = tuple(mask["size"])
     merged = mask_ops.decode([mask, neighbour], size).any(axis=0)
     return _with_mask(pair, side, mask_ops.encode(merged[None])[0], min_margin)
+
+
+def with_strong_changes(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn, shear, stretch and recolour a crop, and hide a part of its image.
+
+    Few photographs in many videos are soon learned by heart; this keeps them new.
+
+    Args:
+        crop: ``(9, S, S)`` uint8: image and mask of the first, of the second, and the true mask.
+        rng: says what is done.
+
+    Returns:
+        The same shape; masks are 0 or 255. The two images are changed alike.
+
+    >>> with_strong_changes(np.zeros((9, 32, 32), np.uint8), np.random.default_rng(0)).shape
+    (9, 32, 32)
+    """
+    # The two images are mostly one, which need be changed once.
+    count = 1 if np.array_equal(*crop[_IMAGES]) else 2
+    images = tv_tensors.Image(torch.from_numpy(crop[_IMAGES[:count]]))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**31)))
+        images, masks = _MOVE(images, tv_tensors.Mask(torch.from_numpy(crop[_MASKS])))
+        images = _RECOLOUR(images)
+    changed = np.empty_like(crop)
+    changed[_IMAGES], changed[_MASKS] = images.numpy(), masks.numpy()
+    return changed
 
 
 def are_close(first: RLE, second: RLE) -> bool:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from msnvis.errors import InputError, OptionError
-from msnvis.selection.augmentation import with_neighbour, with_resized_mask
+from msnvis.selection.augmentation import with_neighbour, with_resized_mask, with_strong_changes
 from msnvis.selection.cells import CellSupervision, Teacher, cell_loss
 from msnvis.selection.crops import CropOptions, crop_pairs, crop_truth, normalise_pairs
 from msnvis.selection.learned import CROPS, NETWORKS, check_crops, save_selector
@@ -67,6 +67,8 @@ class SelectorTrainOptions(TrainerOptions):
             a network may learn that instead of where objects end.
         merge_masks: probability that one of the two masks also covers a neighbour, where there is one: a
             segmenter takes two animals for one seldom, but a tracker that follows it loses one for good.
+        strong_augmentation: also turn, shear, stretch and recolour crops and hide a part of the image, for
+            few photographs are soon learned by heart.
         vary_context: how far the context of the crops strays, as a share of it.
         balance: draw pairs of which the segmenter's mask is better as often as the others. Its masks look
             different from propagated ones, and a network may learn who is right more often instead of who
@@ -95,6 +97,7 @@ class SelectorTrainOptions(TrainerOptions):
     resize_masks: float = 0.0
     merge_masks: float = 0.0
     vary_context: float = 0.0
+    strong_augmentation: bool = False
     balance: bool = False
     hold_out: float = 0.1
 
@@ -193,6 +196,8 @@ class PairImages(Dataset):
         if rng.random() < self.options.flip:
             crop = crop[:, :, ::-1]
         crop = crop.copy()
+        if self.options.strong_augmentation:
+            return with_strong_changes(crop, rng), exchanged
         gain = rng.uniform(1 - self.options.colour, 1 + self.options.colour)
         shift = rng.uniform(-1, 1) * self.options.colour * 80
         for rgb in (slice(0, 3), slice(4, 7)):
