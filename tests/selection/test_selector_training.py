@@ -171,7 +171,7 @@ def test_masks_are_changed_in_training_only(pairs_of_two, tmp_path, change):
 
 def test_strong_augmentation_is_for_training_only(pairs, tmp_path):
     store = PairStore(pairs)
-    strong = options(pairs, tmp_path, strong_augmentation=True)
+    strong = options(pairs, tmp_path, strong_augmentation=1.0)
     plain = PairImages(store, np.arange(len(store)), options(pairs, tmp_path), False)[0, 0][0]
     assert torch.equal(PairImages(store, np.arange(len(store)), strong, False)[0, 3][0], plain)
     images = PairImages(store, np.arange(len(store)), strong, True)

@@ -172,8 +172,8 @@ def selector(
         float, typer.Option(metavar="SHARE", help="How far the context strays, as a share of it.")
     ] = 0.0,
     strong_augmentation: Annotated[
-        bool, typer.Option("--strong-augmentation", help="Turn, stretch, recolour: for few photographs.")
-    ] = False,
+        float, typer.Option(help="Probability that a crop is turned, stretched, recoloured.")
+    ] = 0.0,
     balance: Annotated[
         bool, typer.Option("--balance", help="Draw pairs as often for either side being the better one.")
     ] = False,

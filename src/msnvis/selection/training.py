@@ -67,8 +67,8 @@ class SelectorTrainOptions(TrainerOptions):
             a network may learn that instead of where objects end.
         merge_masks: probability that one of the two masks also covers a neighbour, where there is one: a
             segmenter takes two animals for one seldom, but a tracker that follows it loses one for good.
-        strong_augmentation: also turn, shear, stretch and recolour crops and hide a part of the image, for
-            few photographs are soon learned by heart.
+        strong_augmentation: probability that a crop is turned, stretched and recoloured and that a part of
+            its image is hidden, for few photographs are soon learned by heart.
         vary_context: how far the context of the crops strays, as a share of it.
         balance: draw pairs of which the segmenter's mask is better as often as the others. Its masks look
             different from propagated ones, and a network may learn who is right more often instead of who
@@ -97,7 +97,7 @@ class SelectorTrainOptions(TrainerOptions):
     resize_masks: float = 0.0
     merge_masks: float = 0.0
     vary_context: float = 0.0
-    strong_augmentation: bool = False
+    strong_augmentation: float = 0.0
     balance: bool = False
     hold_out: float = 0.1
 
@@ -113,7 +113,7 @@ class SelectorTrainOptions(TrainerOptions):
             raise OptionError("epochs and decay_every must be positive")
         if min(self.cell_weight, self.teacher_weight, self.full_margin) < 0:
             raise OptionError("cell_weight, teacher_weight and full_margin must not be negative")
-        for name in ("resize_masks", "merge_masks", "vary_context"):
+        for name in ("resize_masks", "merge_masks", "vary_context", "strong_augmentation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)} but must be from 0 to 1")
         check_crops(self.network, self.crop_options)
@@ -196,7 +196,7 @@ class PairImages(Dataset):
         if rng.random() < self.options.flip:
             crop = crop[:, :, ::-1]
         crop = crop.copy()
-        if self.options.strong_augmentation:
+        if self.options.strong_augmentation and rng.random() < self.options.strong_augmentation:
             return with_strong_changes(crop, rng), exchanged
         gain = rng.uniform(1 - self.options.colour, 1 + self.options.colour)
         shift = rng.uniform(-1, 1) * self.options.colour * 80
