@@ -143,13 +143,13 @@ def test_the_shipped_weights_say_the_complement_of_exchanged_masks(name):
     np.testing.assert_allclose(selector.judge(image, second, first), 1 - chances, atol=1e-6)
 
 
-def test_only_the_shipped_weights_of_msn_are_asked_together_with_the_scores(network, tmp_path):
+def test_only_the_shipped_weights_are_asked_together_with_the_scores(network, tmp_path):
     save_selector(network, "msn", Use(CROP), tmp_path / "own.safetensors")
     assert create_selector("msn", device="cpu").score_weight == 2
     assert create_selector("msn", weights="msn", device="cpu").score_weight == 2
     assert create_selector("msn", device="cpu", score_weight=0.0).score_weight == 0
     assert create_selector("msn", weights=tmp_path / "own.safetensors", device="cpu").score_weight == 0
-    assert create_selector("msn-lite", device="cpu").score_weight == 0
+    assert create_selector("msn-lite", device="cpu").score_weight == 2
     assert create_selector("msn-lite", device="cpu", score_weight=1.0).score_weight == 1
 
 

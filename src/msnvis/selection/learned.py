@@ -32,7 +32,7 @@ CROPS = {
 }
 
 #: Networks with shipped weights of the same name -> the `score_weight` of these, see their cards.
-SHIPPED = {"msn": 2.0, "msn-lite": 0.0}
+SHIPPED = {"msn": 2.0, "msn-lite": 2.0}
 
 
 def check_crops(name: str, crops: CropOptions) -> None:

@@ -75,7 +75,7 @@ _SHIPPED = (
         licence="Apache-2.0",
         source="trained by `msnvis train selector` like msn, from the backbone of compact",
         megabytes=4.0,
-        sha256="f371b1e568ac551d93c1332c61aa54a76caf72ec08cb26ff535d54259f5b71b4",
+        sha256="2e4059b3706b632067b1e2067b0478e80b565b47e45d8a6ee1660c3542cfd7b3",
     ),
 )
 
