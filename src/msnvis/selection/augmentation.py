@@ -56,7 +56,7 @@ def with_neighbour(pair: Pair, other: Pair, rng: np.random.Generator, min_margin
 
     Args:
         pair: what is changed.
-        other: a pair of another object in the same frame; its masks must not be empty.
+        other: a pair of another object in the same frame; an empty mask of it changes nothing.
     """
     side = int(rng.integers(2))
     mask, neighbour = (pair.first, pair.second)[side], (other.first, other.second)[int(rng.integers(2))]
