@@ -10,7 +10,12 @@ that work, summed over all threads, and hardly depends on what else runs; of the
 decoder does meanwhile, so that only the sum of a column tells how much work there is.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
+
+from msnvis.cpu import prepare_process
+
+prepare_process()  # as the `msnvis` command does, before PyTorch is loaded
 
 import argparse
 import resource

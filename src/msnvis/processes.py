@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+from msnvis.cpu import prepare_process
 from msnvis.errors import MsnvisError
 
 #: Not on Windows, where a Ctrl-C cannot be held back.
@@ -56,6 +57,7 @@ def end_with_parent() -> None:
 
 def _prepare(prepare: Callable[..., None], arguments: tuple[object, ...]) -> None:
     end_with_parent()
+    prepare_process()
     prepare(*arguments)
 
 

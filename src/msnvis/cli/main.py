@@ -26,6 +26,7 @@ from msnvis.cli import (
     weights,
 )
 from msnvis.cli.messages import end_with, error_sentence, exit_code, is_debugging, say_error
+from msnvis.cpu import prepare_process
 
 #: Click's, wherever the installed Typer keeps its Click.
 _UsageError = typer.BadParameter.__base__
@@ -97,6 +98,7 @@ def options(
 
 def main() -> None:
     """Entry point of the `msnvis` console script."""
+    prepare_process()
     try:
         sys.exit(app())
     except KeyboardInterrupt:  # before the command has begun

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from msnvis.cpu import prepare_process
 from msnvis.engines.outcome import Outcome, Split, VideoTask
 from msnvis.engines.schedule import Schedule, Step, failed
 from msnvis.errors import MissingExtraError, OptionError
@@ -101,6 +102,7 @@ class _Worker:
     """Lives in a process of its own, in `folder`; makes what it works with when it is first needed."""
 
     def __init__(self, make_work: Callable[[], Work], folder: str, threads: int) -> None:
+        prepare_process()
         self._make_work, self._folder, self._threads = make_work, folder, threads
         self._work: Work | None = None
 
